@@ -1,0 +1,81 @@
+// Gradient of a convolution (conv_forward.wgsl) with respect to its input.
+//
+//   grad[c, y, x, n] = Σ_{i,j} Σ_o weights[t(y − i, x − j), (c, i, j), o] · upstream[o, y − i, x − j, n]
+//
+// Layout as in conv_forward.wgsl.
+//
+// Work split: one invocation = 4·IMAGE_VECS images × one input position × CHANNEL_TILE input channels; output channels
+// come four at a time, one weight vec4f for each input channel. x: images, y: (channel block, position).
+
+const BATCH_VECS: u32 = 1u;
+const IN_CHANNELS: u32 = 3u;
+const IN_HEIGHT: u32 = 2u;
+const IN_WIDTH: u32 = 2u;
+const OUT_CHANNELS: u32 = 4u;
+const OUT_VECS: u32 = 1u;
+const OUT_HEIGHT: u32 = 1u;
+const OUT_WIDTH: u32 = 1u;
+const TILE_HEIGHT: u32 = 1u;
+const TILE_WIDTH: u32 = 1u;
+const TILES_X: u32 = 1u;
+const KERNEL: u32 = 2u;
+const IMAGE_VECS: u32 = 1u;
+const LOADED: u32 = 4u;
+const CHANNEL_TILE: u32 = 1u;
+const SUMS: u32 = 1u;
+const LANES: u32 = 32u;
+
+@group(0) @binding(0) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> grad: array<vec4f>;
+
+@compute @workgroup_size(LANES)
+fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let positions = IN_HEIGHT * IN_WIDTH;
+    let y = group.y % positions / IN_WIDTH;
+    let x = group.y % positions % IN_WIDTH;
+    let first = group.y / positions * CHANNEL_TILE;
+
+    var sums: array<vec4f, SUMS>;
+    for (var s = 0u; s < SUMS; s++) { // unroll
+        sums[s] = vec4f(0.0);
+    }
+    for (var i = 0u; i < KERNEL; i++) {
+        for (var j = 0u; j < KERNEL; j++) {
+            // Unsigned: y < i wraps to a large row, outside as well.
+            let row = y - i;
+            let column = x - j;
+            if (row >= OUT_HEIGHT || column >= OUT_WIDTH) { continue; }
+            let tile = row / TILE_HEIGHT * TILES_X + column / TILE_WIDTH;
+            for (var v = 0u; v < OUT_VECS; v++) {
+                var gradients: array<vec4f, LOADED>;
+                for (var k = 0u; k < 4u; k++) { // unroll
+                    // Weights beyond OUT_CHANNELS are zero: any finite gradient will do there.
+                    let o = min(v * 4u + k, OUT_CHANNELS - 1u);
+                    let pixel = ((o * OUT_HEIGHT + row) * OUT_WIDTH + column) * BATCH_VECS;
+                    for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+                        gradients[k * IMAGE_VECS + m] = upstream[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
+                    }
+                }
+                for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
+                    let c = min(first + t, IN_CHANNELS - 1u);
+                    let w = weights[(((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j) * OUT_VECS + v];
+                    for (var k = 0u; k < 4u; k++) { // unroll
+                        for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+                            sums[t * IMAGE_VECS + m] += w[k] * gradients[k * IMAGE_VECS + m];
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
+        for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+            let c = first + t;
+            let n = (group.x * IMAGE_VECS + m) * LANES + lane;
+            if (n < BATCH_VECS && c < IN_CHANNELS) {
+                grad[(c * positions + y * IN_WIDTH + x) * BATCH_VECS + n] = sums[t * IMAGE_VECS + m];
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// Convolution + bias + ReLU + 2×2 max-pool in one pass; the convolution's output never reaches memory.
+//
+//   z[o, y, x, n]      = bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · images[c, y + i, x + j, n]
+//   pooled[o, p, q, n] = max(0, max_{a,b ∈ {0,1}} z[o, 2p + a, 2q + b, n])
+//   code[o, p, q, n]   = 2a + b of the first maximum in scan order; 4 where the ReLU is shut (no gradient flows)
+//
+// t is the weight tile of (y, x): one tile for a shared convolution, TILE_HEIGHT × TILE_WIDTH outputs a tile for a
+// locally shared one (DeepID2's conv3). Tiles have even sides here, so a pooling window never straddles two.
+//
+// Layout: batch-last, four images a vec4f. weights [tiles, taps, OUT_VECS] as vec4f over output channels; code one byte
+// an image, four to a word.
+//
+// Work split: one invocation = four images × one pooling window × 4·CHANNEL_VECS output channels. The
+// (KERNEL + 1)² window of one input channel is loaded once and meets all these channels at four positions; weights
+// have an address that is uniform over the workgroup. x: images, y: (channel block, window). z is left to a net index.
+
+const BATCH_VECS: u32 = 1u;
+const IN_CHANNELS: u32 = 3u;
+const IN_HEIGHT: u32 = 5u;
+const IN_WIDTH: u32 = 5u;
+const OUT_CHANNELS: u32 = 4u;
+const OUT_VECS: u32 = 1u;
+const POOLED_HEIGHT: u32 = 1u;
+const POOLED_WIDTH: u32 = 1u;
+const TILE_HEIGHT: u32 = 2u;
+const TILE_WIDTH: u32 = 2u;
+const TILES_X: u32 = 1u;
+const KERNEL: u32 = 4u;
+const KERNEL_AREA: u32 = 16u;
+const WINDOW: u32 = 5u;
+const WINDOW_AREA: u32 = 25u;
+const CHANNEL_VECS: u32 = 1u;
+const SUMS: u32 = 16u;
+const LANES: u32 = 32u;
+
+@group(0) @binding(0) var<storage, read> images: array<vec4f>;
+@group(0) @binding(1) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> pooled: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> code: array<u32>;
+
+@compute @workgroup_size(LANES)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let image = group.x * LANES + lane;
+    // Lanes past the batch repeat the last image: loads stay uniform and unmasked, only the stores are guarded.
+    let n = min(image, BATCH_VECS - 1u);
+    let windows = POOLED_HEIGHT * POOLED_WIDTH;
+    let p = group.y % windows / POOLED_WIDTH;
+    let q = group.y % POOLED_WIDTH;
+    let first = group.y / windows * CHANNEL_VECS;
+    let tile = 2u * p / TILE_HEIGHT * TILES_X + 2u * q / TILE_WIDTH;
+
+    var sums: array<vec4f, SUMS>;
+    for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
+        let b = bias[tile * OUT_VECS + min(first + v, OUT_VECS - 1u)];
+        for (var k = 0u; k < 4u; k++) { // unroll
+            for (var at = 0u; at < 4u; at++) { // unroll
+                sums[(v * 4u + k) * 4u + at] = vec4f(b[k]);
+            }
+        }
+    }
+    for (var c = 0u; c < IN_CHANNELS; c++) {
+        var window: array<vec4f, WINDOW_AREA>;
+        let corner = (c * IN_HEIGHT + 2u * p) * IN_WIDTH + 2u * q;
+        for (var i = 0u; i < WINDOW; i++) { // unroll
+            for (var j = 0u; j < WINDOW; j++) { // unroll
+                window[i * WINDOW + j] = images[(corner + i * IN_WIDTH + j) * BATCH_VECS + n];
+            }
+        }
+        let row = (tile * IN_CHANNELS + c) * KERNEL_AREA;
+        for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
+            let column = min(first + v, OUT_VECS - 1u);
+            for (var i = 0u; i < KERNEL; i++) { // unroll
+                for (var j = 0u; j < KERNEL; j++) { // unroll
+                    let w = weights[(row + i * KERNEL + j) * OUT_VECS + column];
+                    for (var k = 0u; k < 4u; k++) { // unroll
+                        for (var a = 0u; a < 2u; a++) { // unroll
+                            for (var b = 0u; b < 2u; b++) { // unroll
+                                sums[(v * 4u + k) * 4u + a * 2u + b] += w[k] * window[(i + a) * WINDOW + j + b];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
+        for (var k = 0u; k < 4u; k++) { // unroll
+            let o = (first + v) * 4u + k;
+            var best = sums[(v * 4u + k) * 4u];
+            var best_code = vec4u(0u);
+            for (var at = 0u; at < 4u; at++) { // unroll
+                let candidate = sums[(v * 4u + k) * 4u + at];
+                let later = candidate > best;
+                best = select(best, candidate, later);
+                best_code = select(best_code, vec4u(at), later);
+            }
+            let shut = best <= vec4f(0.0);
+            if (image < BATCH_VECS && o < OUT_CHANNELS) {
+                let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
+                pooled[index] = select(best, vec4f(0.0), shut);
+                let codes = select(best_code, vec4u(4u), shut) << vec4u(0u, 8u, 16u, 24u);
+                code[index] = codes.x | codes.y | codes.z | codes.w;
+            }
+        }
+    }
+}

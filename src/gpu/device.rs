@@ -1,0 +1,176 @@
+//! One opened device and what the kernels need to know of it.
+
+use super::{Error, adapter, pipeline::PipelineCache};
+use std::sync::{Arc, Mutex};
+use wgpu::{AdapterInfo, Features, Limits};
+
+/// How to open a device.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Index or part of a name; the most capable adapter when absent.
+    pub adapter: Option<String>,
+    /// Compile kernels with bounds checks and loop bounding. Slower (1.3× and more on arithmetic loops); the tests
+    /// run every kernel both ways and expect the same bytes.
+    pub checks: bool,
+}
+
+/// Facts about the adapter that choose a kernel's specialisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Largest uniform binding in bytes; weights that fit are read through it, one scalar load for a whole subgroup.
+    pub uniform_bytes: u64,
+    /// Largest storage binding in bytes.
+    pub storage_bytes: u64,
+    /// Largest dispatch in one dimension.
+    pub workgroups_per_dimension: u32,
+    /// A software rasteriser on a few cores: few, large register tiles win over many invocations.
+    pub software: bool,
+}
+
+/// An opened device. Cheap to clone; clones share pipelines.
+#[derive(Clone)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    info: AdapterInfo,
+    features: Features,
+    limits: Limits,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipelines: PipelineCache,
+    lost: Arc<Mutex<Option<String>>>,
+    checks: bool,
+}
+
+impl Gpu {
+    /// Opens the adapter that `options` names with the adapter's own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::AdapterNotFound`] or [`Error::Request`].
+    pub fn open(options: &GpuOptions) -> Result<Self, Error> {
+        let adapter = adapter::choose(&adapter::instance(), options.adapter.as_deref())?;
+        let info = adapter.get_info();
+        let features = adapter.features() & (Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
+        let limits = adapter.limits();
+        let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            label: Some("deepid2"),
+            required_features: features,
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        }))
+        .map_err(|error| Error::Request { adapter: info.name.clone(), reason: error.to_string() })?;
+        let lost = Arc::new(Mutex::new(None));
+        let lost_by_callback = lost.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            *lost_by_callback.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+                Some(format!("{reason:?}: {message}"));
+        });
+        let shared = Shared {
+            info,
+            features,
+            limits,
+            device,
+            queue,
+            pipelines: PipelineCache::default(),
+            lost,
+            checks: options.checks,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Name, backend and driver.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.shared.info
+    }
+
+    /// Features in use.
+    pub fn features(&self) -> Features {
+        self.shared.features
+    }
+
+    /// The adapter's limits, all of which were requested.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Whether kernels carry bounds checks.
+    pub fn checks(&self) -> bool {
+        self.shared.checks
+    }
+
+    /// The facts that choose specialisations.
+    pub fn target(&self) -> Target {
+        let limits = self.limits();
+        Target {
+            uniform_bytes: limits.max_uniform_buffer_binding_size,
+            storage_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            software: self.info().device_type == wgpu::DeviceType::Cpu,
+        }
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.shared.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.shared.queue
+    }
+
+    pub(crate) fn pipelines(&self) -> &PipelineCache {
+        &self.shared.pipelines
+    }
+
+    /// Allocates a buffer, turning the driver's refusal into an error.
+    pub(crate) fn buffer(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
+        if bytes > self.limits().max_buffer_size {
+            return Err(Error::Limit {
+                what: what.into(),
+                limit: "max_buffer_size",
+                needed: bytes,
+                allowed: self.limits().max_buffer_size,
+            });
+        }
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(error) => Err(Error::OutOfMemory { what: what.into(), bytes, reason: error.to_string() }),
+        }
+    }
+
+    /// Waits until `submission`, or without it all submitted work, is done.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the device stopped.
+    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+        self.device()
+            .poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
+            .map_err(|error| Error::Lost(error.to_string()))?;
+        self.alive()
+    }
+
+    /// Runs callbacks of finished work without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the device stopped.
+    pub fn poll(&self) -> Result<(), Error> {
+        self.device().poll(wgpu::PollType::Poll).map_err(|error| Error::Lost(error.to_string()))?;
+        self.alive()
+    }
+
+    fn alive(&self) -> Result<(), Error> {
+        match &*self.shared.lost.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            None => Ok(()),
+            Some(reason) => Err(Error::Lost(reason.clone())),
+        }
+    }
+}

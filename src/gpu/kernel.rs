@@ -1,0 +1,158 @@
+//! From a `.wgsl` file to the text that one pipeline compiles.
+//!
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does three things,
+//! all on text, so that what a driver sees can be printed and read:
+//!
+//! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
+//! 2. loops that end in `{ // unroll` are written out, each copy with its counter as a `const`. Private arrays are then
+//!    only indexed by constants and live in registers on every driver, whatever its own unrolling limits;
+//! 3. a `var<storage, read>` array may be bound as a uniform buffer of fixed length: a uniform address is then one
+//!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers.
+
+use std::fmt::Write;
+
+/// A WGSL file and the snippets under `kernels/shared` it uses.
+#[derive(Debug)]
+pub struct Kernel {
+    /// File name without the folder.
+    pub file: &'static str,
+    /// Its text.
+    pub source: &'static str,
+    /// Texts put in front of it.
+    pub shared: &'static [&'static str],
+}
+
+/// Declares the [`Kernel`] of a file in `kernels/`, with shared snippets by name.
+#[macro_export]
+macro_rules! kernel {
+    ($file:literal $(, $shared:literal)*) => {
+        $crate::gpu::Kernel {
+            file: $file,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/", $file)),
+            shared: &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/shared/", $shared))),*],
+        }
+    };
+}
+
+/// Values for a kernel's constants, and which of its inputs are uniform buffers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Specialization {
+    /// `(name, value)` of `const NAME: u32` lines.
+    pub constants: Vec<(&'static str, u32)>,
+    /// `(variable, array length)` of storage arrays to read as uniforms.
+    pub uniforms: Vec<(&'static str, u32)>,
+}
+
+impl Kernel {
+    /// The text to compile.
+    ///
+    /// # Panics
+    /// When a constant, variable or loop bound is not in the file: a mistake in the op, which every test of it shows.
+    pub fn specialize(&self, specialization: &Specialization) -> String {
+        let mut lines = Vec::new();
+        let mut constants = std::collections::HashMap::new();
+        let mut pending: Vec<_> = specialization.constants.iter().map(|(name, _)| *name).collect();
+        let mut uniforms: Vec<_> = specialization.uniforms.iter().map(|(name, _)| *name).collect();
+        for line in self.shared.iter().chain([&self.source]).flat_map(|text| text.lines()) {
+            let mut written = line.to_string();
+            if let Some((name, default)) = parse_constant(line) {
+                let chosen = specialization.constants.iter().find(|(wanted, _)| *wanted == name);
+                let value = chosen.map_or(default, |(_, value)| *value);
+                written = format!("const {name}: u32 = {value}u;");
+                constants.insert(name.to_string(), value);
+                pending.retain(|wanted| *wanted != name);
+            }
+            for (variable, length) in &specialization.uniforms {
+                let storage = format!("var<storage, read> {variable}: array<vec4f>;");
+                if line.contains(&storage) {
+                    written = line.replace(&storage, &format!("var<uniform> {variable}: array<vec4f, {length}>;"));
+                    uniforms.retain(|wanted| wanted != variable);
+                }
+            }
+            lines.push(written);
+        }
+        assert!(pending.is_empty(), "{}: no `const {pending:?}: u32 = …;`", self.file);
+        assert!(uniforms.is_empty(), "{}: no `var<storage, read> {uniforms:?}: array<vec4f>;`", self.file);
+        let mut text = String::new();
+        unroll(&lines, &constants, self.file, &mut text);
+        text
+    }
+}
+
+/// `const NAME: u32 = 12u; …` → `(NAME, 12)`.
+fn parse_constant(line: &str) -> Option<(&str, u32)> {
+    let (name, rest) = line.strip_prefix("const ")?.split_once(": u32 = ")?;
+    let (value, _) = rest.split_once("u;")?;
+    Some((name, value.parse().ok()?))
+}
+
+/// Writes `lines` out with each `// unroll` loop replaced by copies of its body.
+fn unroll(lines: &[String], constants: &std::collections::HashMap<String, u32>, file: &str, text: &mut String) {
+    let mut at = 0;
+    while at < lines.len() {
+        let line = &lines[at];
+        let Some((counter, bound)) = parse_unrolled_loop(line) else {
+            text.push_str(line);
+            text.push('\n');
+            at += 1;
+            continue;
+        };
+        let count = match bound.strip_suffix('u').and_then(|literal| literal.parse().ok()) {
+            Some(literal) => literal,
+            None => *constants.get(bound).unwrap_or_else(|| panic!("{file}: unknown loop bound {bound}")),
+        };
+        // The loop's last line closes at the indentation of its first.
+        let indent = line.len() - line.trim_start().len();
+        let closing = format!("{}}}", &line[..indent]);
+        let length = lines[at + 1..]
+            .iter()
+            .position(|candidate| *candidate == closing)
+            .unwrap_or_else(|| panic!("{file}: the unrolled loop over {counter} is not closed"));
+        let body = &lines[at + 1..at + 1 + length];
+        for index in 0..count {
+            let _ = writeln!(text, "{}{{ const {counter} = {index}u;", &line[..indent]);
+            unroll(body, constants, file, text);
+            text.push_str(&closing);
+            text.push('\n');
+        }
+        at += length + 2;
+    }
+}
+
+/// `for (var c = 0u; c < COUNT; c++) { // unroll` → `(c, COUNT)`.
+fn parse_unrolled_loop(line: &str) -> Option<(&str, &str)> {
+    let rest = line.trim().strip_suffix("{ // unroll")?.trim().strip_prefix("for (var ")?;
+    let (counter, rest) = rest.split_once(" = 0u; ")?;
+    let (condition, _) = rest.split_once(';')?;
+    let (_, bound) = condition.split_once(" < ")?;
+    Some((counter, bound.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Kernel = Kernel {
+        file: "sample.wgsl",
+        source: "const TILE: u32 = 1u; // rows\n@group(0) @binding(0) var<storage, read> weights: array<vec4f>;\n\
+                 fn f() -> f32 {\n    var sum = 0.0;\n    for (var i = 0u; i < TILE; i++) { // unroll\n        \
+                 for (var j = 0u; j < 2u; j++) { // unroll\n            sum += weights[i][j];\n        }\n    }\n    return sum;\n}\n",
+        shared: &[],
+    };
+
+    #[test]
+    fn constants_loops_and_uniforms_are_written_out() {
+        let text = SAMPLE.specialize(&Specialization { constants: vec![("TILE", 3)], uniforms: vec![("weights", 7)] });
+        assert!(text.contains("const TILE: u32 = 3u;"));
+        assert!(text.contains("var<uniform> weights: array<vec4f, 7>;"));
+        assert_eq!(text.matches("sum += weights[i][j];").count(), 6);
+        assert_eq!(text.matches("const i = 2u;").count(), 1);
+        assert!(!text.contains("for ("));
+    }
+
+    #[test]
+    #[should_panic(expected = "sample.wgsl")]
+    fn an_unknown_constant_is_a_mistake_in_the_op() {
+        SAMPLE.specialize(&Specialization { constants: vec![("TYPO", 3)], uniforms: vec![] });
+    }
+}

@@ -1,0 +1,19 @@
+//! The device floor: adapter choice, limits, kernels and pipelines, staging, timestamps.
+//!
+//! Knows buffers and dispatches; knows nothing of layers or gradients.
+
+pub mod adapter;
+mod device;
+mod error;
+pub mod kernel;
+mod pipeline;
+mod staging;
+mod timing;
+
+pub use device::{Gpu, GpuOptions, Target};
+pub use error::Error;
+pub use kernel::{Kernel, Specialization};
+pub use pipeline::PipelineKey;
+pub(crate) use staging::read_buffer;
+pub use staging::{ReadbackRing, UploadRing};
+pub use timing::Timestamps;

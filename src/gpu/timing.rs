@@ -1,0 +1,71 @@
+//! Timestamps around dispatches, for `deepid2 bench`.
+
+use super::{Error, Gpu};
+
+/// A query set with room for a begin and an end time of each of a number of passes.
+pub struct Timestamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+    passes: u32,
+    nanoseconds_a_tick: f64,
+}
+
+impl Timestamps {
+    /// Room for `passes` passes; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu, passes: u32) -> Result<Option<Self>, Error> {
+        if !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Ok(None);
+        }
+        let bytes = u64::from(passes) * 16;
+        Ok(Some(Self {
+            queries: gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count: passes * 2,
+            }),
+            resolved: gpu.buffer(
+                "timestamps",
+                bytes,
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            )?,
+            readable: gpu.buffer(
+                "timestamps to read",
+                bytes,
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            )?,
+            passes,
+            nanoseconds_a_tick: f64::from(gpu.queue().get_timestamp_period()),
+        }))
+    }
+
+    /// The writes to put in the descriptor of pass `index`.
+    pub fn writes(&self, index: u32) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(index * 2),
+            end_of_pass_write_index: Some(index * 2 + 1),
+        }
+    }
+
+    /// Encodes the copy to readable memory, after the last pass.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..self.passes * 2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, u64::from(self.passes) * 16);
+    }
+
+    /// Milliseconds of each pass of the submission that [`Self::resolve`] was part of; waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Lost`].
+    pub fn read(&self, gpu: &Gpu) -> Result<Vec<f64>, Error> {
+        let ticks: Vec<u64> = super::staging::read_buffer(gpu, &self.readable)?;
+        Ok(ticks
+            .chunks_exact(2)
+            .map(|pair| pair[1].saturating_sub(pair[0]) as f64 * self.nanoseconds_a_tick * 1e-6)
+            .collect())
+    }
+}

@@ -1,0 +1,4 @@
+//! From-scratch WGSL kernels and autograd that train DeepID2 face-verification networks on any GPU.
+
+pub mod data;
+pub mod gpu;

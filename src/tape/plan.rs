@@ -1,0 +1,168 @@
+//! Which tensors may share memory.
+
+use super::{Error, Operand, Origin, Tape, Var};
+use crate::gpu::{self, Target};
+use std::collections::HashMap;
+
+/// Memory of a compiled tape: computed tensors and scratch share a few buffers by liveness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Bytes of each shared buffer.
+    pub slots: Vec<u64>,
+    /// Slot of each computed tensor; tensors that live in a caller's memory (inputs, parameters, states, constants,
+    /// and in-place results of these) have none.
+    pub slot_of: HashMap<Var, usize>,
+    /// For an in-place result, the tensor whose memory it is.
+    pub home: HashMap<Var, Var>,
+    /// Slots of each node's scratch.
+    pub scratch: Vec<Vec<usize>>,
+    /// Bytes of parameters and states.
+    pub persistent_bytes: u64,
+    /// Bytes of inputs and constants.
+    pub input_bytes: u64,
+    /// Bytes that the computed tensors would take without sharing.
+    pub unshared_bytes: u64,
+}
+
+impl MemoryPlan {
+    /// Bytes of the shared buffers.
+    pub fn activation_bytes(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+
+    /// The tensor whose memory holds `var`.
+    pub fn home_of(&self, var: Var) -> Var {
+        self.home.get(&var).copied().unwrap_or(var)
+    }
+}
+
+/// Free slots and their sizes while nodes are walked in order.
+struct Slots {
+    sizes: Vec<u64>,
+    free: Vec<usize>,
+    share: bool,
+}
+
+impl Slots {
+    /// The smallest free slot that fits; else the largest free one, grown; else a new one.
+    fn take(&mut self, bytes: u64) -> usize {
+        let fitting = self.free.iter().copied().filter(|slot| self.sizes[*slot] >= bytes);
+        let chosen = fitting
+            .min_by_key(|slot| self.sizes[*slot])
+            .or_else(|| self.free.iter().copied().max_by_key(|slot| self.sizes[*slot]));
+        match chosen.filter(|_| self.share) {
+            Some(slot) => {
+                self.free.retain(|free| *free != slot);
+                self.sizes[slot] = self.sizes[slot].max(bytes);
+                slot
+            }
+            None => {
+                self.sizes.push(bytes);
+                self.sizes.len() - 1
+            }
+        }
+    }
+}
+
+/// Plans the memory of `tape` and checks every tensor and dispatch against `target`. Tensors in `keep` stay readable
+/// after the run. Without `share` every tensor has memory of its own (tests look at all of them).
+///
+/// # Errors
+/// [`gpu::Error::Limit`] that names the tensor or operation, [`Error::OverwrittenTooEarly`].
+pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<MemoryPlan, Error> {
+    let mut home = HashMap::new();
+    for (index, node) in tape.nodes.iter().enumerate() {
+        for (output, input) in node.op.in_place() {
+            let (output, input) = (node.outputs[*output], node.inputs[*input]);
+            let late = tape.nodes[index + 1..].iter().find(|later| later.inputs.contains(&input));
+            if let Some(reader) = late {
+                return Err(Error::OverwrittenTooEarly {
+                    op: node.op.name(),
+                    name: tape.name(input).into(),
+                    reader: reader.op.name(),
+                });
+            }
+            let root = home.get(&input).copied().unwrap_or(input);
+            home.insert(output, root);
+        }
+    }
+    let home_of = |var: Var| home.get(&var).copied().unwrap_or(var);
+    let mut last_use: HashMap<Var, usize> = HashMap::new();
+    for (index, node) in tape.nodes.iter().enumerate() {
+        for var in node.inputs.iter().chain(&node.outputs) {
+            last_use.insert(home_of(*var), index);
+        }
+    }
+    for var in keep {
+        last_use.insert(home_of(*var), usize::MAX);
+    }
+
+    let mut slots = Slots { sizes: Vec::new(), free: Vec::new(), share };
+    let mut slot_of = HashMap::new();
+    let mut scratch = Vec::with_capacity(tape.nodes.len());
+    let mut unshared_bytes = 0;
+    for (index, node) in tape.nodes.iter().enumerate() {
+        for output in &node.outputs {
+            if home_of(*output) == *output {
+                let bytes = tape.ty(*output).bytes();
+                unshared_bytes += bytes;
+                slot_of.insert(*output, slots.take(bytes));
+            }
+        }
+        let scratch_types = tape.with_io(node, |io| node.op.scratch(io, target));
+        let taken: Vec<usize> = scratch_types.iter().map(|ty| slots.take(ty.bytes())).collect();
+        check_limits(tape, node, &scratch_types, target)?;
+        slots.free.extend(&taken);
+        scratch.push(taken);
+        let mut dead: Vec<Var> = node.inputs.iter().chain(&node.outputs).map(|var| home_of(*var)).collect();
+        dead.sort();
+        dead.dedup();
+        slots.free.extend(dead.iter().filter(|var| last_use[var] == index).filter_map(|var| slot_of.get(var)));
+    }
+
+    let bytes_of = |wanted: fn(&Origin) -> bool| {
+        tape.tensors.iter().filter(|tensor| wanted(&tensor.origin)).map(|tensor| tensor.ty.bytes()).sum()
+    };
+    Ok(MemoryPlan {
+        slots: slots.sizes,
+        slot_of,
+        home,
+        scratch,
+        persistent_bytes: bytes_of(|origin| matches!(origin, Origin::Parameter | Origin::State)),
+        input_bytes: bytes_of(|origin| matches!(origin, Origin::Input | Origin::Constant(_))),
+        unshared_bytes,
+    })
+}
+
+fn check_limits(
+    tape: &Tape,
+    node: &super::Node,
+    scratch: &[super::TensorType],
+    target: &Target,
+) -> Result<(), Error> {
+    let limit = |what: String, limit, needed, allowed| {
+        if needed > allowed { Err(gpu::Error::Limit { what, limit, needed, allowed }) } else { Ok(()) }
+    };
+    let named = node.inputs.iter().chain(&node.outputs).map(|var| (tape.name(*var), tape.ty(*var)));
+    for (name, ty) in named.chain(scratch.iter().map(|ty| (node.op.name(), ty))) {
+        let what = format!("tensor {name} of shape {:?}", ty.dims);
+        limit(what, "max_storage_buffer_binding_size", ty.bytes(), target.storage_bytes)?;
+    }
+    for dispatch in tape.with_io(node, |io| node.op.dispatches(io, target)) {
+        for groups in dispatch.workgroups {
+            let what = format!("a dispatch of {} ({})", dispatch.entry, dispatch.kernel.file);
+            let allowed = u64::from(target.workgroups_per_dimension);
+            limit(what, "max_compute_workgroups_per_dimension", u64::from(groups), allowed)?;
+        }
+        debug_assert!(
+            dispatch.bindings.iter().all(|binding| match binding {
+                Operand::In(i) => *i < node.inputs.len(),
+                Operand::Out(i) => *i < node.outputs.len(),
+                Operand::Scratch(i) => *i < scratch.len(),
+            }),
+            "{}: binding out of range",
+            node.op.name()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! A tape compiled for a device: buffers, pipelines and bind groups made once, replayed each step.
+
+use super::{Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, plan};
+use crate::gpu::{self, Gpu, Timestamps};
+use std::collections::HashMap;
+use wgpu::BufferUsages;
+
+pub(super) const TENSOR_USAGE: BufferUsages =
+    BufferUsages::STORAGE.union(BufferUsages::UNIFORM).union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
+
+/// Bytes of guard words on each side of a tensor in a guarded program: the offset alignment of storage bindings.
+const GUARD_BYTES: u64 = 256;
+const GUARD_WORD: u32 = 0xDEAD_BEEF;
+/// A NaN in f32, 255 in each byte: what an output holds before a guarded run.
+const POISON_WORD: u32 = 0xFFFF_FFFF;
+
+/// How to compile.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProgramOptions {
+    /// For tests: no shared memory, guard words around every tensor (the tail one inside the binding, where an
+    /// overlong write lands), and every computed tensor filled with NaN before each [`Program::run`].
+    pub guarded: bool,
+}
+
+/// A view of a tensor's memory.
+#[derive(Debug, Clone)]
+struct Placed {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+}
+
+struct Step {
+    label: String,
+    op: &'static str,
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    flops: u64,
+    bytes: u64,
+}
+
+/// What one dispatch of a profiled run did.
+#[derive(Debug, Clone)]
+pub struct StepProfile {
+    /// Operation and kernel.
+    pub label: String,
+    /// The operation's name.
+    pub op: &'static str,
+    /// Time on the device.
+    pub milliseconds: f64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes of the tensors it binds.
+    pub bytes: u64,
+}
+
+/// A compiled tape.
+pub struct Program {
+    gpu: Gpu,
+    steps: Vec<Step>,
+    placed: HashMap<Var, Placed>,
+    types: HashMap<Var, TensorType>,
+    names: HashMap<Var, String>,
+    computed: Vec<Var>,
+    memory: MemoryPlan,
+    options: ProgramOptions,
+}
+
+impl Program {
+    /// Allocates memory, compiles pipelines in parallel and makes bind groups. Parameters and states are taken from
+    /// `store` by name, and put there when new. Tensors in `keep` stay readable after a run.
+    ///
+    /// # Errors
+    /// Limits, allocations, kernels that do not compile, or a store that holds other shapes.
+    pub fn compile(
+        gpu: &Gpu,
+        tape: &Tape,
+        store: &mut Store,
+        keep: &[Var],
+        options: ProgramOptions,
+    ) -> Result<Self, Error> {
+        let target = gpu.target();
+        let memory = plan(tape, &target, keep, !options.guarded)?;
+        let guard = if options.guarded { GUARD_BYTES } else { 0 };
+        let slots = memory
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(slot, bytes)| allocate(gpu, &format!("activations {slot}"), *bytes, guard))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut placed = HashMap::new();
+        for var in tape.vars() {
+            let ty = tape.ty(var);
+            let place = match tape.origin(var) {
+                Origin::Parameter | Origin::State => {
+                    let buffer = store.buffer(gpu, tape.name(var), ty)?;
+                    Placed { buffer, offset: 0, bytes: ty.bytes() }
+                }
+                Origin::Input => allocate(gpu, tape.name(var), ty.bytes(), guard)?,
+                Origin::Constant(values) => {
+                    let place = allocate(gpu, tape.name(var), ty.bytes(), guard)?;
+                    gpu.queue().write_buffer(&place.buffer, place.offset, bytemuck::cast_slice(values));
+                    place
+                }
+                Origin::Computed { .. } => match memory.slot_of.get(&var) {
+                    Some(slot) => Placed { bytes: ty.bytes(), ..slots[*slot].clone() },
+                    None => continue,
+                },
+            };
+            placed.insert(var, place);
+        }
+        for (var, home) in &memory.home {
+            let place = placed[home].clone();
+            placed.insert(*var, place);
+        }
+        let steps = compile_steps(gpu, tape, &memory, &placed, &slots, options)?;
+        let computed = memory.slot_of.keys().copied().collect();
+        Ok(Self {
+            gpu: gpu.clone(),
+            steps,
+            placed,
+            types: tape.vars().map(|var| (var, tape.ty(var).clone())).collect(),
+            names: tape.vars().map(|var| (var, tape.name(var).to_string())).collect(),
+            computed,
+            memory,
+            options,
+        })
+    }
+
+    /// The device it was compiled for.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    /// Number of dispatches of one run.
+    pub fn dispatches(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Buffer, offset and length of a tensor, for copies in and out of staging rings.
+    pub(crate) fn place(&self, var: Var) -> (&wgpu::Buffer, u64, u64) {
+        let place = &self.placed[&var];
+        (&place.buffer, place.offset, place.bytes)
+    }
+
+    /// Writes an input, parameter or state from the host. Outside the steady state only: it allocates staging memory.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for another length.
+    pub fn write<T: bytemuck::NoUninit>(&self, var: Var, values: &[T]) -> Result<(), Error> {
+        let place = &self.placed[&var];
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        if (bytes.len() as u64).next_multiple_of(4) != place.bytes {
+            let name = self.names[&var].clone();
+            return Err(Error::Mismatch { name, expected: self.types[&var].dims.clone(), found: vec![values.len()] });
+        }
+        match bytes.len() % 4 {
+            0 => self.gpu.queue().write_buffer(&place.buffer, place.offset, bytes),
+            rest => {
+                let mut padded = bytes.to_vec();
+                padded.resize(bytes.len() + 4 - rest, 0);
+                self.gpu.queue().write_buffer(&place.buffer, place.offset, &padded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a kept tensor, waiting for the device.
+    ///
+    /// # Errors
+    /// [`gpu::Error::Lost`].
+    pub fn read<T: bytemuck::Pod>(&self, var: Var) -> Result<Vec<T>, Error> {
+        let place = &self.placed[&var];
+        let mut values: Vec<T> = read_back(&self.gpu, &place.buffer, place.offset, place.bytes)?;
+        if std::mem::size_of::<T>() == 1 {
+            values.truncate(self.types[&var].elements());
+        }
+        Ok(values)
+    }
+
+    /// Encodes every dispatch into one compute pass. The host's only work in the steady state.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for step in &self.steps {
+            step.record(&mut pass);
+        }
+    }
+
+    /// One run: one submission.
+    ///
+    /// # Errors
+    /// [`gpu::Error::Lost`].
+    pub fn run(&self) -> Result<wgpu::SubmissionIndex, Error> {
+        if self.options.guarded {
+            self.poison();
+        }
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.encode(&mut encoder);
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        self.gpu.poll()?;
+        Ok(submission)
+    }
+
+    /// One run with a timestamped pass for each dispatch; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// [`gpu::Error::Lost`].
+    pub fn profile(&self) -> Result<Option<Vec<StepProfile>>, Error> {
+        let Some(timestamps) = Timestamps::new(&self.gpu, self.steps.len() as u32)? else { return Ok(None) };
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        for (index, step) in self.steps.iter().enumerate() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(timestamps.writes(index as u32)),
+            });
+            step.record(&mut pass);
+        }
+        timestamps.resolve(&mut encoder);
+        self.gpu.queue().submit([encoder.finish()]);
+        let times = timestamps.read(&self.gpu)?;
+        let profiles = self.steps.iter().zip(times).map(|(step, milliseconds)| StepProfile {
+            label: step.label.clone(),
+            op: step.op,
+            milliseconds,
+            flops: step.flops,
+            bytes: step.bytes,
+        });
+        Ok(Some(profiles.collect()))
+    }
+
+    /// Fills computed tensors with NaN and everything around tensors with guard words.
+    fn poison(&self) {
+        let queue = self.gpu.queue();
+        for (var, place) in &self.placed {
+            if place.offset == 0 {
+                continue;
+            }
+            let guard = [GUARD_WORD; GUARD_BYTES as usize / 4];
+            queue.write_buffer(&place.buffer, 0, bytemuck::cast_slice(&guard));
+            queue.write_buffer(&place.buffer, place.offset + place.bytes, bytemuck::cast_slice(&guard));
+            if self.computed.contains(var) {
+                let words = vec![POISON_WORD; place.bytes as usize / 4];
+                queue.write_buffer(&place.buffer, place.offset, bytemuck::cast_slice(&words));
+            }
+        }
+    }
+
+    /// Names of tensors whose guard words changed in the last run: something wrote outside its own memory.
+    ///
+    /// # Errors
+    /// [`gpu::Error::Lost`].
+    pub fn overrun_guards(&self) -> Result<Vec<String>, Error> {
+        let mut overrun = Vec::new();
+        for (var, place) in self.placed.iter().filter(|(_, place)| place.offset > 0) {
+            for start in [0, place.offset + place.bytes] {
+                let words: Vec<u32> = read_back(&self.gpu, &place.buffer, start, GUARD_BYTES)?;
+                if words.iter().any(|word| *word != GUARD_WORD) {
+                    overrun.push(self.names[var].clone());
+                }
+            }
+        }
+        Ok(overrun)
+    }
+}
+
+impl Step {
+    fn record(&self, pass: &mut wgpu::ComputePass) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+fn allocate(gpu: &Gpu, what: &str, bytes: u64, guard: u64) -> Result<Placed, Error> {
+    let buffer = gpu.buffer(what, bytes + 2 * guard, TENSOR_USAGE)?;
+    Ok(Placed { buffer, offset: guard, bytes })
+}
+
+fn compile_steps(
+    gpu: &Gpu,
+    tape: &Tape,
+    memory: &MemoryPlan,
+    placed: &HashMap<Var, Placed>,
+    slots: &[Placed],
+    options: ProgramOptions,
+) -> Result<Vec<Step>, Error> {
+    let target = gpu.target();
+    let mut planned = Vec::new();
+    for (index, node) in tape.nodes().iter().enumerate() {
+        let (dispatches, scratch, flops) = tape
+            .with_io(node, |io| (node.op.dispatches(io, &target), node.op.scratch(io, &target), node.op.flops(io)));
+        let mut flops_left = flops;
+        for dispatch in dispatches {
+            let places: Vec<Placed> = dispatch
+                .bindings
+                .iter()
+                .map(|binding| match binding {
+                    Operand::In(i) => placed[&node.inputs[*i]].clone(),
+                    Operand::Out(i) => placed[&node.outputs[*i]].clone(),
+                    Operand::Scratch(i) => {
+                        Placed { bytes: scratch[*i].bytes(), ..slots[memory.scratch[index][*i]].clone() }
+                    }
+                })
+                .collect();
+            // An operation's arithmetic is booked on its first dispatch; the others only reduce.
+            planned.push((node.op.name(), dispatch, places, std::mem::take(&mut flops_left)));
+        }
+    }
+    use rayon::prelude::*;
+    let pipelines: Vec<Result<wgpu::ComputePipeline, gpu::Error>> = planned
+        .par_iter()
+        .map(|(_, dispatch, _, _)| gpu.pipeline(dispatch.kernel, dispatch.entry, &dispatch.specialization))
+        .collect();
+    planned
+        .into_iter()
+        .zip(pipelines)
+        .map(|((op, dispatch, places, flops), pipeline)| {
+            let pipeline = pipeline?;
+            let label = format!("{op}:{}:{}", dispatch.kernel.file, dispatch.entry);
+            // The tail guard is inside the binding: hardware discards writes past a binding's end, which would hide them.
+            let tail = if options.guarded { GUARD_BYTES } else { 0 };
+            let entries: Vec<wgpu::BindGroupEntry> = places
+                .iter()
+                .enumerate()
+                .map(|(binding, place)| wgpu::BindGroupEntry {
+                    binding: binding as u32,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &place.buffer,
+                        offset: place.offset,
+                        size: wgpu::BufferSize::new(place.bytes + if place.offset > 0 { tail } else { 0 }),
+                    }),
+                })
+                .collect();
+            let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+            let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&label),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            });
+            if let Some(error) = pollster::block_on(scope.pop()) {
+                return Err(gpu::Error::Kernel { kernel: label, reason: error.to_string() }.into());
+            }
+            let bytes = places.iter().map(|place| place.bytes).sum();
+            Ok(Step { label, op, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
+        })
+        .collect()
+}
+
+/// Copies a range to readable memory and waits for it.
+pub(super) fn read_back<T: bytemuck::Pod>(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+) -> Result<Vec<T>, Error> {
+    let readable = gpu.buffer("read back", bytes, BufferUsages::MAP_READ | BufferUsages::COPY_DST)?;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, offset, &readable, 0, bytes);
+    gpu.queue().submit([encoder.finish()]);
+    Ok(gpu::read_buffer(gpu, &readable)?)
+}
