@@ -78,7 +78,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
                 let n = (group.x * IMAGE_VECS + m) * LANES + lane;
                 if (n < BATCH_VECS && o < OUT_CHANNELS) {
                     let sum = sums[(v * 4u + k) * IMAGE_VECS + m];
-                    out[(o * positions + y * OUT_WIDTH + x) * BATCH_VECS + n] = select(sum, vec4f(0.0), sum <= vec4f(0.0) && vec4<bool>(RELU == 1u));
+                    let rectified = select(sum, vec4f(0.0), sum <= vec4f(0.0)); // a NaN stays one
+                    out[(o * positions + y * OUT_WIDTH + x) * BATCH_VECS + n] = select(sum, rectified, RELU == 1u);
                 }
             }
         }

@@ -2,3 +2,5 @@
 
 pub mod data;
 pub mod gpu;
+pub mod ops;
+pub mod tape;

@@ -428,10 +428,10 @@ mod tests {
             for y in 0..11 {
                 for x in 0..13 {
                     // Output centre, in source pixels, less the half pixel of the source centre.
-                    let source_x = 40.0 + (f64::from(x) + 0.5 - 6.5) * scale - 0.5;
-                    let source_y = 30.0 + (f64::from(y) + 0.5 - 5.5) * scale - 0.5;
+                    let source_x = 40.0 + (x as f64 + 0.5 - 6.5) * scale - 0.5;
+                    let source_y = 30.0 + (y as f64 + 0.5 - 5.5) * scale - 0.5;
                     let expected = 2.0 * source_x + source_y;
-                    let found = f64::from(out[(y * 13 + x) as usize]);
+                    let found = f64::from(out[y * 13 + x]);
                     assert!((found - expected).abs() < 0.75, "scale {scale}, ({y}, {x}): {found} {expected}");
                 }
             }

@@ -43,6 +43,27 @@ pub struct Specialization {
     pub uniforms: Vec<(&'static str, u32)>,
 }
 
+impl Specialization {
+    /// Constants only.
+    pub fn constants(constants: &[(&'static str, usize)]) -> Self {
+        Self { constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect(), uniforms: vec![] }
+    }
+
+    /// More constants.
+    #[must_use]
+    pub fn with(mut self, constants: &[(&'static str, usize)]) -> Self {
+        self.constants.extend(constants.iter().map(|(name, value)| (*name, *value as u32)));
+        self
+    }
+
+    /// Reads the float array `variable`, of `elements` numbers, as a uniform buffer where `limit` bytes allow.
+    pub fn uniform_if_it_fits(&mut self, variable: &'static str, elements: usize, limit: u64) {
+        if elements as u64 * 4 <= limit {
+            self.uniforms.push((variable, (elements / 4) as u32));
+        }
+    }
+}
+
 impl Kernel {
     /// The text to compile.
     ///

@@ -21,8 +21,7 @@ impl Tape {
         let mut gradients = HashMap::from([(loss, one)]);
         for index in (0..self.nodes.len()).rev() {
             let node = self.nodes[index].clone();
-            let upstream: Vec<Option<Var>> =
-                node.outputs.iter().map(|output| gradients.get(output).copied()).collect();
+            let upstream: Vec<Option<Var>> = node.outputs.iter().map(|output| gradients.get(output).copied()).collect();
             let wanted: Vec<bool> = node.inputs.iter().map(|input| self.requires_grad(*input)).collect();
             if upstream.iter().all(Option::is_none) || !wanted.contains(&true) {
                 continue;
@@ -40,9 +39,8 @@ impl Tape {
                 gradients.insert(*input, total);
             }
         }
-        gradients.retain(|var, _| {
-            self.requires_grad(*var) && !matches!(self.origin(*var), super::Origin::Computed { .. })
-        });
+        gradients
+            .retain(|var, _| self.requires_grad(*var) && !matches!(self.origin(*var), super::Origin::Computed { .. }));
         Ok(gradients)
     }
 }

@@ -134,12 +134,7 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<M
     })
 }
 
-fn check_limits(
-    tape: &Tape,
-    node: &super::Node,
-    scratch: &[super::TensorType],
-    target: &Target,
-) -> Result<(), Error> {
+fn check_limits(tape: &Tape, node: &super::Node, scratch: &[super::TensorType], target: &Target) -> Result<(), Error> {
     let limit = |what: String, limit, needed, allowed| {
         if needed > allowed { Err(gpu::Error::Limit { what, limit, needed, allowed }) } else { Ok(()) }
     };

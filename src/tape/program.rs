@@ -294,8 +294,8 @@ fn compile_steps(
     let target = gpu.target();
     let mut planned = Vec::new();
     for (index, node) in tape.nodes().iter().enumerate() {
-        let (dispatches, scratch, flops) = tape
-            .with_io(node, |io| (node.op.dispatches(io, &target), node.op.scratch(io, &target), node.op.flops(io)));
+        let (dispatches, scratch, flops) =
+            tape.with_io(node, |io| (node.op.dispatches(io, &target), node.op.scratch(io, &target), node.op.flops(io)));
         let mut flops_left = flops;
         for dispatch in dispatches {
             let places: Vec<Placed> = dispatch

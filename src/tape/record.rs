@@ -100,6 +100,14 @@ impl Tape {
     /// # Errors
     /// What [`Op::infer`] says of the input shapes.
     pub fn apply(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Vec<Var>, Error> {
+        self.apply_shared(Arc::new(op), inputs)
+    }
+
+    /// Records an operation that is shared with its caller.
+    ///
+    /// # Errors
+    /// As [`Tape::apply`].
+    pub fn apply_shared(&mut self, op: Arc<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>, Error> {
         let types: Vec<&TensorType> = inputs.iter().map(|input| self.ty(*input)).collect();
         let inferred = op.infer(&types)?;
         let requires_grad = inputs.iter().any(|input| self.tensors[input.0].requires_grad);
@@ -112,7 +120,7 @@ impl Tape {
                 self.push(name, ty, Origin::Computed { node, output }, requires_grad)
             })
             .collect::<Vec<_>>();
-        self.nodes.push(Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }
 

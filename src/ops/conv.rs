@@ -1,0 +1,428 @@
+//! Convolution whose filters are shared everywhere, over tiles of the output, or nowhere, with an optional ReLU; and
+//! the fully connected layer, which is the same with one position (`kernels/conv_*.wgsl`).
+
+use super::elementwise::ReluGrad;
+use super::geometry::{ConvGeometry, Sharing, at};
+use super::{reduce, tuning};
+use crate::gpu::{Kernel, Specialization, Target};
+use crate::kernel;
+use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+
+static FORWARD: Kernel = kernel!("conv_forward.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl");
+
+/// out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · input[c, y + i, x + j, n]), t the weight tile
+/// of (y, x). Inputs: input, weights, bias with the shapes of [`ConvGeometry`].
+#[derive(Debug, Clone, Copy)]
+pub struct Conv {
+    /// Output channels.
+    pub out_channels: usize,
+    /// Side of the square filter.
+    pub kernel: usize,
+    /// Which outputs share filters.
+    pub sharing: Sharing,
+    /// Whether the result passes a ReLU.
+    pub relu: bool,
+    /// Reads an input [channels, height, width, images] as [channels · height · width, 1, 1, images].
+    pub flatten: bool,
+}
+
+impl Conv {
+    /// A layer that connects every input of an image with each of `out_channels` outputs; its weights are
+    /// [1, inputs, outputs rounded up to 4], its output [`out_channels`, 1, 1, images].
+    pub fn fully_connected(out_channels: usize, relu: bool) -> Self {
+        Self { out_channels, kernel: 1, sharing: Sharing::Everywhere, relu, flatten: true }
+    }
+
+    /// Sizes for an input of this type.
+    ///
+    /// # Errors
+    /// As [`ConvGeometry::new`].
+    pub fn geometry(&self, input: &TensorType) -> Result<ConvGeometry, Error> {
+        let flat = match input.dims.split_last() {
+            Some((batch, image)) if self.flatten => {
+                TensorType { dims: vec![image.iter().product(), 1, 1, *batch], dtype: input.dtype }
+            }
+            _ => input.clone(),
+        };
+        ConvGeometry::new("conv", &flat, self.out_channels, self.kernel, self.sharing)
+    }
+}
+
+/// Geometry of an operation whose inputs were checked when it was recorded.
+fn recorded(conv: &Conv, input: &TensorType) -> ConvGeometry {
+    conv.geometry(input).expect("checked by infer")
+}
+
+impl Op for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let geometry = self.geometry(inputs[0])?;
+        geometry.check_parameters(self.name(), inputs[1], inputs[2])?;
+        Ok(vec![geometry.output()])
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = recorded(self, io.inputs[0]);
+        let tile = tuning::conv_forward(&geometry, target);
+        let mut specialization = Specialization::constants(&geometry.constants()).with(&[
+            ("OUT_HEIGHT", geometry.out_height),
+            ("OUT_WIDTH", geometry.out_width),
+            ("IMAGE_VECS", tile.image_vecs),
+            ("CHANNEL_VECS", tile.channels),
+            ("SUMS", tile.channels * 4 * tile.image_vecs),
+            ("RELU", usize::from(self.relu)),
+            ("LANES", tile.lanes),
+        ]);
+        specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
+        specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
+        let blocks = geometry.out_vecs().div_ceil(tile.channels);
+        vec![Dispatch {
+            kernel: &FORWARD,
+            entry: "forward",
+            specialization,
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+            workgroups: [
+                geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
+                (blocks * geometry.out_height * geometry.out_width) as u32,
+                1,
+            ],
+        }]
+    }
+
+    fn flops(&self, io: Io) -> u64 {
+        recorded(self, io.inputs[0]).flops()
+    }
+
+    fn backward(&self, tape: &mut Tape, grad: &Gradient) -> Result<Vec<Option<Var>>, Error> {
+        let mut upstream = grad.upstream_of(0, self.name())?;
+        if self.relu {
+            upstream = tape.apply1(ReluGrad, &[grad.outputs[0], upstream])?;
+        }
+        let geometry = self.geometry(tape.ty(grad.inputs[0]))?;
+        let (input, weights) = (grad.inputs[0], grad.inputs[1]);
+        let mut gradients = vec![None; 3];
+        if grad.wanted[1] {
+            gradients[1] = Some(tape.apply1(ConvGradWeight { geometry }, &[input, upstream])?);
+        }
+        if grad.wanted[2] {
+            gradients[2] = Some(tape.apply1(ConvGradBias { geometry }, &[upstream])?);
+        }
+        if grad.wanted[0] {
+            let input = tape.ty(input).clone();
+            gradients[0] = Some(tape.apply1(ConvGradData { geometry, input }, &[weights, upstream])?);
+        }
+        Ok(gradients)
+    }
+
+    fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let geometry = recorded(self, io.inputs[0]);
+        let mut out = reference::forward(&geometry, inputs[0], inputs[1], inputs[2]);
+        if self.relu {
+            out.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        }
+        vec![out]
+    }
+}
+
+/// Gradient of [`Conv`] (before its ReLU) with respect to the weights. Inputs: input, upstream.
+#[derive(Debug, Clone, Copy)]
+struct ConvGradWeight {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvGradWeight {
+    fn name(&self) -> &'static str {
+        "conv_grad_weight"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        Ok(vec![self.geometry.weights()])
+    }
+
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        let splits = tuning::conv_grad_weight(&self.geometry, target).splits;
+        if splits == 1 { vec![] } else { vec![partials(&self.geometry.weights(), splits)] }
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        let tile = tuning::conv_grad_weight(geometry, target);
+        let invocations = geometry.taps().div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+        let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
+        let mut dispatches = vec![Dispatch {
+            kernel: &GRAD_WEIGHT,
+            entry: "grad_weight",
+            specialization: Specialization::constants(&geometry.constants()).with(&[
+                ("OUT_HEIGHT", geometry.out_height),
+                ("OUT_WIDTH", geometry.out_width),
+                ("TILES", geometry.tiles()),
+                ("TAP_TILE", tile.taps),
+                ("CHANNEL_TILE", tile.channels),
+                ("SUMS", tile.taps * tile.channels),
+                ("SPLITS", tile.splits),
+                ("LANES", tile.lanes),
+            ]),
+            bindings: vec![Operand::In(0), Operand::In(1), to],
+            workgroups: [invocations.div_ceil(tile.lanes) as u32, (geometry.tiles() * tile.splits) as u32, 1],
+        }];
+        if tile.splits > 1 {
+            let elements = io.outputs[0].elements();
+            dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
+        }
+        dispatches
+    }
+
+    fn flops(&self, _io: Io) -> u64 {
+        self.geometry.flops()
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_weight(&self.geometry, inputs[0], inputs[1])]
+    }
+}
+
+/// Gradient of [`Conv`] (before its ReLU) with respect to the bias. Input: upstream.
+#[derive(Debug, Clone, Copy)]
+struct ConvGradBias {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvGradBias {
+    fn name(&self) -> &'static str {
+        "conv_grad_bias"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        Ok(vec![self.geometry.bias()])
+    }
+
+    fn dispatches(&self, _io: Io, _target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        vec![Dispatch {
+            kernel: &GRAD_WEIGHT,
+            entry: "grad_bias",
+            specialization: Specialization::constants(&geometry.constants()).with(&[
+                ("OUT_HEIGHT", geometry.out_height),
+                ("OUT_WIDTH", geometry.out_width),
+                ("TILES", geometry.tiles()),
+                ("LANES", tuning::BIAS_LANES),
+            ]),
+            bindings: vec![Operand::In(0), Operand::Out(0)],
+            workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
+        }]
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_bias(&self.geometry, inputs[0])]
+    }
+}
+
+/// Gradient of [`Conv`] (before its ReLU) with respect to the input. Inputs: weights, upstream.
+#[derive(Debug, Clone)]
+struct ConvGradData {
+    geometry: ConvGeometry,
+    /// The input's type, which a fully connected layer reads as another shape.
+    input: TensorType,
+}
+
+impl Op for ConvGradData {
+    fn name(&self) -> &'static str {
+        "conv_grad_data"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        Ok(vec![self.input.clone()])
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        let tile = tuning::conv_grad_data(geometry, target);
+        let mut specialization = Specialization::constants(&geometry.constants()).with(&[
+            ("OUT_HEIGHT", geometry.out_height),
+            ("OUT_WIDTH", geometry.out_width),
+            ("IMAGE_VECS", tile.image_vecs),
+            ("LOADED", 4 * tile.image_vecs),
+            ("CHANNEL_TILE", tile.channels),
+            ("SUMS", tile.channels * tile.image_vecs),
+            ("LANES", tile.lanes),
+        ]);
+        specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
+        let blocks = geometry.in_channels.div_ceil(tile.channels);
+        vec![Dispatch {
+            kernel: &GRAD_DATA,
+            entry: "grad_data",
+            specialization,
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            workgroups: [
+                geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
+                (blocks * geometry.in_height * geometry.in_width) as u32,
+                1,
+            ],
+        }]
+    }
+
+    fn flops(&self, _io: Io) -> u64 {
+        self.geometry.flops()
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_data(&self.geometry, inputs[0], inputs[1])]
+    }
+}
+
+/// `splits` copies of a tensor, to be summed.
+pub(super) fn partials(ty: &TensorType, splits: usize) -> TensorType {
+    TensorType { dims: [&[splits], ty.dims.as_slice()].concat(), dtype: DType::F32 }
+}
+
+/// The formulas of the module's head, plain loops in f64; padding channels of weight-shaped results are 0.
+pub(super) mod reference {
+    use super::{ConvGeometry, TensorType, at};
+
+    /// Calls `visit(o, y, x, c, i, j, index into weights)` for every product of the convolution.
+    fn taps(g: &ConvGeometry, mut visit: impl FnMut([usize; 3], [usize; 3], usize)) {
+        let padded = g.out_vecs() * 4;
+        for o in 0..g.out_channels {
+            for y in 0..g.out_height {
+                for x in 0..g.out_width {
+                    for c in 0..g.in_channels {
+                        for i in 0..g.kernel {
+                            for j in 0..g.kernel {
+                                let tap = (c * g.kernel + i) * g.kernel + j;
+                                let weight = (g.tile(y, x) * g.taps() + tap) * padded + o;
+                                visit([o, y, x], [c, y + i, x + j], weight);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn input_type(g: &ConvGeometry) -> TensorType {
+        TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])
+    }
+
+    pub fn forward(g: &ConvGeometry, input: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
+        let (from, to) = (input_type(g), g.output());
+        let mut out = vec![0.0; to.elements()];
+        for o in 0..g.out_channels {
+            for y in 0..g.out_height {
+                for x in 0..g.out_width {
+                    let start = at(&to, o, y, x, 0);
+                    out[start..start + g.batch].fill(bias[g.tile(y, x) * g.out_vecs() * 4 + o]);
+                }
+            }
+        }
+        taps(g, |[o, y, x], [c, row, column], weight| {
+            for n in 0..g.batch {
+                out[at(&to, o, y, x, n)] += weights[weight] * input[at(&from, c, row, column, n)];
+            }
+        });
+        out
+    }
+
+    pub fn grad_weight(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> Vec<f64> {
+        let (from, to) = (input_type(g), g.output());
+        let mut out = vec![0.0; g.weights().elements()];
+        taps(g, |[o, y, x], [c, row, column], weight| {
+            for n in 0..g.batch {
+                out[weight] += upstream[at(&to, o, y, x, n)] * input[at(&from, c, row, column, n)];
+            }
+        });
+        out
+    }
+
+    pub fn grad_bias(g: &ConvGeometry, upstream: &[f64]) -> Vec<f64> {
+        let to = g.output();
+        let mut out = vec![0.0; g.bias().elements()];
+        for o in 0..g.out_channels {
+            for y in 0..g.out_height {
+                for x in 0..g.out_width {
+                    let start = at(&to, o, y, x, 0);
+                    out[g.tile(y, x) * g.out_vecs() * 4 + o] += upstream[start..start + g.batch].iter().sum::<f64>();
+                }
+            }
+        }
+        out
+    }
+
+    pub fn grad_data(g: &ConvGeometry, weights: &[f64], upstream: &[f64]) -> Vec<f64> {
+        let (from, to) = (input_type(g), g.output());
+        let mut out = vec![0.0; from.elements()];
+        taps(g, |[o, y, x], [c, row, column], weight| {
+            for n in 0..g.batch {
+                out[at(&from, c, row, column, n)] += weights[weight] * upstream[at(&to, o, y, x, n)];
+            }
+        });
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Case, check, tensor};
+    use proptest::prelude::*;
+
+    /// Input, weights (padding channels zero, as everywhere) and bias of a convolution.
+    pub fn inputs(conv: &Conv, input: &[usize; 4], seed: u64) -> Vec<crate::ops::testing::Tensor> {
+        let g = conv.geometry(&TensorType::f32(input)).unwrap();
+        vec![
+            tensor(input, seed),
+            tensor(&g.weights().dims, seed ^ 2).zero_columns_from(g.out_channels),
+            tensor(&g.bias().dims, seed ^ 3).zero_columns_from(g.out_channels),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(crate::ops::testing::config(16))]
+
+        #[test]
+        fn convolution_and_its_gradients_match_the_reference(
+            in_channels in 1usize..4,
+            out_channels in prop::sample::select(vec![1usize, 3, 4, 5, 9]),
+            (height, width) in (4usize..8, 4usize..7),
+            kernel in 1usize..5,
+            tile in prop::sample::select(vec![None, Some((1, 1)), Some((2, 2)), Some((2, 3)), Some((3, 1))]),
+            batch in prop::sample::select(vec![4usize, 8, 68]),
+            relu: bool,
+            seed: u64,
+        ) {
+            let sharing = tile.map_or(Sharing::Everywhere, |(height, width)| Sharing::Tiles { height, width });
+            let conv = Conv { out_channels, kernel, sharing, relu: false, flatten: false };
+            let case = Case::new(conv, inputs(&conv, &[in_channels, height, width, batch], seed));
+            if relu {
+                check(Case::new(Conv { relu, ..conv }, case.inputs).kinked());
+            } else {
+                check(case.bilinear());
+            }
+        }
+    }
+
+    #[test]
+    fn a_fully_connected_layer_is_a_convolution_of_one_position() {
+        let conv = Conv::fully_connected(13, false);
+        check(Case::new(conv, inputs(&conv, &[5, 3, 2, 12], 5)).bilinear());
+    }
+
+    #[test]
+    fn shapes_are_checked() {
+        let conv = Conv { out_channels: 3, kernel: 4, sharing: Sharing::Everywhere, relu: false, flatten: false };
+        for (input, expected) in
+            [(vec![2, 3, 9, 4], "does not fit"), (vec![2, 9, 9, 5], "multiple of 4"), (vec![2, 9], "multiple of 4")]
+        {
+            let message = conv.geometry(&TensorType::f32(&input)).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        let input = TensorType::f32(&[2, 9, 9, 4]);
+        let wrong = TensorType::f32(&[1, 32, 3]);
+        let message = conv.infer(&[&input, &wrong, &TensorType::f32(&[1, 4])]).unwrap_err().to_string();
+        assert!(message.contains("weights") && message.contains("[1, 32, 4]"), "{message}");
+    }
+}

@@ -1,0 +1,337 @@
+//! Convolution + bias + ReLU + 2×2 max-pool in one pass, and gradients that use the pool's sparsity
+//! (`kernels/conv_pool_*.wgsl`).
+
+use super::conv::{partials, reference};
+use super::geometry::{ConvGeometry, Sharing, codes};
+use super::max_pool::CODE_SHUT;
+use super::{reduce, tuning};
+use crate::gpu::{Kernel, Specialization, Target};
+use crate::kernel;
+use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+
+static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl");
+
+/// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
+/// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4
+/// where the ReLU is shut.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvPool {
+    /// Output channels.
+    pub out_channels: usize,
+    /// Side of the square filter.
+    pub kernel: usize,
+    /// Which outputs share filters; tiles have even sides, so that no pooling window straddles two.
+    pub sharing: Sharing,
+}
+
+impl ConvPool {
+    /// Sizes for an input of this type.
+    ///
+    /// # Errors
+    /// As [`ConvGeometry::new`]; an output or tile with an odd side.
+    pub fn geometry(&self, input: &TensorType) -> Result<ConvGeometry, Error> {
+        let geometry = ConvGeometry::new(self.name(), input, self.out_channels, self.kernel, self.sharing)?;
+        let sides = [geometry.out_height, geometry.out_width, geometry.tile_height, geometry.tile_width];
+        if sides.iter().any(|side| side % 2 == 1) {
+            let [height, width, tile_height, tile_width] = sides;
+            return Err(Error::shape(
+                self.name(),
+                format!(
+                    "2×2 pooling needs even sides, got an output of {height}×{width} in tiles of {tile_height}×{tile_width}"
+                ),
+            ));
+        }
+        Ok(geometry)
+    }
+}
+
+fn pooled_constants(geometry: &ConvGeometry) -> [(&'static str, usize); 3] {
+    [
+        ("POOLED_HEIGHT", geometry.out_height / 2),
+        ("POOLED_WIDTH", geometry.out_width / 2),
+        ("KERNEL_AREA", geometry.kernel * geometry.kernel),
+    ]
+}
+
+impl Op for ConvPool {
+    fn name(&self) -> &'static str {
+        "conv_pool"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let geometry = self.geometry(inputs[0])?;
+        geometry.check_parameters(self.name(), inputs[1], inputs[2])?;
+        let pooled = geometry.pooled();
+        let codes = codes(&pooled);
+        Ok(vec![pooled, codes])
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = self.geometry(io.inputs[0]).expect("checked by infer");
+        let tile = tuning::conv_pool_forward(&geometry, target);
+        let window = geometry.kernel + 1;
+        let mut specialization =
+            Specialization::constants(&geometry.constants()).with(&pooled_constants(&geometry)).with(&[
+                ("WINDOW", window),
+                ("WINDOW_AREA", window * window),
+                ("CHANNEL_VECS", tile.channels),
+                ("SUMS", tile.channels * 16),
+                ("LANES", tile.lanes),
+            ]);
+        specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
+        specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
+        let blocks = geometry.out_vecs().div_ceil(tile.channels);
+        let windows = geometry.out_height / 2 * (geometry.out_width / 2);
+        vec![Dispatch {
+            kernel: &FORWARD,
+            entry: "forward",
+            specialization,
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
+            workgroups: [geometry.batch_vecs().div_ceil(tile.lanes) as u32, (blocks * windows) as u32, 1],
+        }]
+    }
+
+    fn flops(&self, io: Io) -> u64 {
+        self.geometry(io.inputs[0]).map_or(0, |geometry| geometry.flops())
+    }
+
+    fn backward(&self, tape: &mut Tape, grad: &Gradient) -> Result<Vec<Option<Var>>, Error> {
+        let upstream = grad.upstream_of(0, self.name())?;
+        let geometry = self.geometry(tape.ty(grad.inputs[0]))?;
+        let (input, weights, code) = (grad.inputs[0], grad.inputs[1], grad.outputs[1]);
+        let mut gradients = vec![None; 3];
+        if grad.wanted[1] {
+            gradients[1] = Some(tape.apply1(ConvPoolGradWeight { geometry }, &[input, upstream, code])?);
+        }
+        if grad.wanted[2] {
+            gradients[2] = Some(tape.apply1(ConvPoolGradBias { geometry }, &[upstream, code])?);
+        }
+        if grad.wanted[0] {
+            gradients[0] = Some(tape.apply1(ConvPoolGradData { geometry }, &[weights, upstream, code])?);
+        }
+        Ok(gradients)
+    }
+
+    fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let geometry = self.geometry(io.inputs[0]).expect("checked by infer");
+        let mut z = reference::forward(&geometry, inputs[0], inputs[1], inputs[2]);
+        z.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        let (pooled, mut code) = super::max_pool::reference::forward(&geometry.output(), &z);
+        for (value, code) in pooled.iter().zip(&mut code) {
+            if *value == 0.0 {
+                *code = CODE_SHUT;
+            }
+        }
+        vec![pooled, code]
+    }
+}
+
+/// Gradient with respect to the weights. Inputs: input, upstream, code.
+#[derive(Debug, Clone, Copy)]
+struct ConvPoolGradWeight {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvPoolGradWeight {
+    fn name(&self) -> &'static str {
+        "conv_pool_grad_weight"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        Ok(vec![self.geometry.weights()])
+    }
+
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        let splits = tuning::conv_pool_grad_weight(&self.geometry, target).splits;
+        if splits == 1 { vec![] } else { vec![partials(&self.geometry.weights(), splits)] }
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        let tile = tuning::conv_pool_grad_weight(geometry, target);
+        let window = geometry.kernel + 1;
+        let invocations = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+        let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
+        let mut dispatches = vec![Dispatch {
+            kernel: &GRAD_WEIGHT,
+            entry: "grad_weight",
+            specialization: Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
+                ("TILES", geometry.tiles()),
+                ("WINDOW", window),
+                ("WINDOW_AREA", window * window),
+                ("SHIFTED_AREA", geometry.kernel * window),
+                ("CHANNEL_TILE", tile.channels),
+                ("SUMS", tile.channels * geometry.kernel * geometry.kernel),
+                ("SPLITS", tile.splits),
+                ("LANES", tile.lanes),
+            ]),
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), to],
+            workgroups: [invocations.div_ceil(tile.lanes) as u32, (geometry.tiles() * tile.splits) as u32, 1],
+        }];
+        if tile.splits > 1 {
+            let elements = io.outputs[0].elements();
+            dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
+        }
+        dispatches
+    }
+
+    fn flops(&self, _io: Io) -> u64 {
+        self.geometry.flops() / 4
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_weight(&self.geometry, inputs[0], &expand(&self.geometry, inputs[1], inputs[2]))]
+    }
+}
+
+/// Gradient with respect to the bias. Inputs: upstream, code.
+#[derive(Debug, Clone, Copy)]
+struct ConvPoolGradBias {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvPoolGradBias {
+    fn name(&self) -> &'static str {
+        "conv_pool_grad_bias"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        Ok(vec![self.geometry.bias()])
+    }
+
+    fn dispatches(&self, _io: Io, _target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        vec![Dispatch {
+            kernel: &GRAD_WEIGHT,
+            entry: "grad_bias",
+            specialization: Specialization::constants(&geometry.constants())
+                .with(&pooled_constants(geometry))
+                .with(&[("TILES", geometry.tiles()), ("LANES", tuning::BIAS_LANES)]),
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
+        }]
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_bias(&self.geometry, &expand(&self.geometry, inputs[0], inputs[1]))]
+    }
+}
+
+/// Gradient with respect to the input. Inputs: weights, upstream, code.
+#[derive(Debug, Clone, Copy)]
+struct ConvPoolGradData {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvPoolGradData {
+    fn name(&self) -> &'static str {
+        "conv_pool_grad_data"
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let g = &self.geometry;
+        Ok(vec![TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])])
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let geometry = &self.geometry;
+        let tile = tuning::conv_pool_grad_data(geometry, target);
+        // Pooling windows along an axis that a 2×2 block of inputs depends on.
+        let cells = geometry.kernel / 2 + 1;
+        let mut specialization =
+            Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
+                ("CELLS", cells),
+                ("EXPANDED", 2 * cells),
+                ("EXPANDED_AREA", 4 * cells * cells),
+                ("CHANNEL_TILE", tile.channels),
+                ("SUMS", tile.channels * 4),
+                ("LANES", tile.lanes),
+            ]);
+        specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
+        let blocks = geometry.in_height.div_ceil(2) * geometry.in_width.div_ceil(2);
+        vec![Dispatch {
+            kernel: &GRAD_DATA,
+            entry: "grad_data",
+            specialization,
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+            workgroups: [
+                geometry.batch_vecs().div_ceil(tile.lanes) as u32,
+                (geometry.in_channels.div_ceil(tile.channels) * blocks) as u32,
+                1,
+            ],
+        }]
+    }
+
+    fn flops(&self, _io: Io) -> u64 {
+        self.geometry.flops()
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        vec![reference::grad_data(&self.geometry, inputs[0], &expand(&self.geometry, inputs[1], inputs[2]))]
+    }
+}
+
+/// The gradient at the convolution's output: upstream at each window's maximum, 0 elsewhere.
+fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
+    super::max_pool::reference::backward(&geometry.output(), upstream, code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Case, Tensor, check, gpu_outputs, tensor};
+    use proptest::prelude::*;
+
+    fn inputs(conv: &ConvPool, input: &[usize; 4], seed: u64) -> Vec<Tensor> {
+        let g = conv.geometry(&TensorType::f32(input)).unwrap();
+        vec![
+            tensor(input, seed),
+            tensor(&g.weights().dims, seed ^ 2).zero_columns_from(g.out_channels),
+            tensor(&g.bias().dims, seed ^ 3).zero_columns_from(g.out_channels),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(crate::ops::testing::config(16))]
+
+        #[test]
+        fn fused_convolution_and_its_gradients_match_the_reference(
+            in_channels in 1usize..4,
+            out_channels in prop::sample::select(vec![1usize, 3, 4, 5, 9]),
+            (rows, columns) in (1usize..4, 1usize..4),
+            kernel in 1usize..5,
+            tile in prop::sample::select(vec![None, Some((2, 2)), Some((4, 2)), Some((2, 4))]),
+            batch in prop::sample::select(vec![4usize, 8, 68]),
+            seed: u64,
+        ) {
+            let sharing = match tile {
+                Some((height, width)) if height <= 2 * rows && width <= 2 * columns => Sharing::Tiles { height, width },
+                _ => Sharing::Everywhere,
+            };
+            let conv = ConvPool { out_channels, kernel, sharing };
+            let dims = [in_channels, 2 * rows + kernel - 1, 2 * columns + kernel - 1, batch];
+            check(Case::new(conv, inputs(&conv, &dims, seed)).kinked());
+        }
+    }
+
+    #[test]
+    fn the_first_maximum_wins_a_tie() {
+        // A constant picture: all four positions of every window are equal.
+        let conv = ConvPool { out_channels: 4, kernel: 3, sharing: Sharing::Everywhere };
+        let mut case = inputs(&conv, &[1, 6, 6, 4], 3);
+        case[0] = case[0].clone().with(vec![0.5; 144]);
+        case[2] = case[2].clone().with(vec![10.0; 4]);
+        let out = gpu_outputs(&Case::new(conv, case));
+        assert!(out[0].iter().all(|value| *value > 0.0));
+        assert_eq!(out[1], vec![0.0; 64]);
+    }
+
+    #[test]
+    fn odd_sides_are_refused() {
+        let conv = ConvPool { out_channels: 4, kernel: 3, sharing: Sharing::Everywhere };
+        let message = conv.geometry(&TensorType::f32(&[1, 7, 6, 4])).unwrap_err().to_string();
+        assert!(message.contains("even sides"), "{message}");
+    }
+}

@@ -1,0 +1,37 @@
+//! Operations: one file an op with its shapes, the dispatch of its kernel, its gradient and its f64 reference.
+//!
+//! | file | kernels | operations |
+//! |---|---|---|
+//! | [`elementwise`] | `elementwise.wgsl`, `reduce.wgsl` | sum, product, ReLU, reduction to one number |
+//! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected |
+//! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
+//! | [`max_pool`] | `max_pool.wgsl` | 2×2 max-pool on its own |
+//!
+//! To add one: a `.wgsl` file in `kernels/`, a Rust file here that implements [`crate::tape::Op`], one `pub mod` line below.
+//! `CONTRIBUTING.md` shows it with a worked example.
+
+pub mod conv;
+pub mod conv_pool;
+pub mod elementwise;
+pub mod geometry;
+pub mod max_pool;
+mod reduce;
+#[cfg(test)]
+pub mod testing;
+mod tuning;
+
+pub use conv::Conv;
+pub use conv_pool::ConvPool;
+pub use elementwise::{Add, Broadcast, Multiply, Relu, Sum};
+pub use geometry::{ConvGeometry, Sharing};
+pub use max_pool::MaxPool;
+
+use crate::gpu::Target;
+
+/// Workgroups for `elements` invocations in groups of `lanes`, folded into two dimensions where one is limited.
+/// `kernels/shared/linear.wgsl` turns the position back into a flat index.
+pub(crate) fn flat_workgroups(elements: usize, lanes: usize, target: &Target) -> [u32; 3] {
+    let groups = elements.div_ceil(lanes).max(1);
+    let rows = groups.div_ceil(target.workgroups_per_dimension as usize);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
+}

@@ -1,0 +1,88 @@
+//! Register tiles and split counts of the convolution kernels, by measurement (`benches/NOTES.md`).
+//!
+//! Every choice here changes speed only, and the order of summation within the documented tolerance.
+
+use super::geometry::ConvGeometry;
+use crate::gpu::Target;
+
+/// Lanes of the bias-gradient tree.
+pub const BIAS_LANES: usize = 32;
+
+/// Tile of a forward or data-gradient kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageTile {
+    /// Workgroup size, along images.
+    pub lanes: usize,
+    /// Vectors of four images an invocation.
+    pub image_vecs: usize,
+    /// Channels (or vectors of four, as the kernel counts) an invocation.
+    pub channels: usize,
+}
+
+/// Tile of a weight-gradient kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightTile {
+    /// Workgroup size, along (tap, channel) blocks.
+    pub lanes: usize,
+    /// Taps (or input channels, as the kernel counts) an invocation.
+    pub taps: usize,
+    /// Output channels an invocation.
+    pub channels: usize,
+    /// Partial sums over positions.
+    pub splits: usize,
+}
+
+/// The largest workgroup along images that is not mostly idle.
+fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
+    let most = if target.software { 8 } else { 32 };
+    geometry.batch_vecs().next_power_of_two().clamp(1, most)
+}
+
+/// The divisor of `count` nearest below or at `most`, so that no tile is ragged; `most` where only 1 divides.
+fn even_share(count: usize, most: usize) -> usize {
+    let largest = (1..=most.min(count)).rev().find(|tile| count.is_multiple_of(*tile)).unwrap_or(1);
+    if largest * 2 > most.min(count) { largest } else { most.min(count) }
+}
+
+/// Convolution without pooling: conv4 and the fully connected layers.
+pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = even_share(geometry.out_vecs(), if target.software { 5 } else { 2 });
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+}
+
+/// Data gradient without pooling.
+pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = even_share(geometry.in_channels, if target.software { 20 } else { 4 });
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+}
+
+/// Weight gradient without pooling.
+pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    let channels = even_share(geometry.out_vecs() * 4, if target.software { 8 } else { 4 });
+    let lanes = if target.software { 8 } else { 32 };
+    WeightTile { lanes, taps: even_share(geometry.taps(), if target.software { 8 } else { 4 }), channels, splits: 1 }
+}
+
+/// Fused convolution and pool.
+pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = even_share(geometry.out_vecs(), if target.software { 5 } else { 1 });
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+}
+
+/// Data gradient through the pool.
+pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = even_share(geometry.in_channels, if target.software { 20 } else { 4 });
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+}
+
+/// Weight gradient through the pool; `taps` counts input channels.
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    let windows = (geometry.tile_height / 2) * (geometry.tile_width / 2);
+    let channels = even_share(geometry.out_vecs() * 4, if target.software { 4 } else { 1 });
+    let lanes = if target.software { 8 } else { 32 };
+    let invocations = geometry.in_channels * geometry.out_vecs() * 4 / channels * geometry.tiles();
+    // Enough workgroups to fill the machine, but never fewer than a few windows a split.
+    let wanted = if target.software { 64 } else { 4096 };
+    let splits = wanted.max(1) * lanes / invocations.max(1);
+    WeightTile { lanes, taps: 1, channels, splits: splits.clamp(1, windows.div_ceil(4).max(1)) }
+}
