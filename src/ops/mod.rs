@@ -5,6 +5,9 @@
 //! | [`elementwise`] | `elementwise.wgsl`, `reduce.wgsl` | sum, product, ReLU, reduction to one number |
 //! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
+//! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
+//! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |
+//! | [`sgd`] | `sgd.wgsl` | the parameter update |
 //! | [`max_pool`] | `max_pool.wgsl` | 2×2 max-pool on its own |
 //!
 //! To add one: a `.wgsl` file in `kernels/`, a Rust file here that implements [`crate::tape::Op`], one `pub mod` line below.
@@ -14,8 +17,11 @@ pub mod conv;
 pub mod conv_pool;
 pub mod elementwise;
 pub mod geometry;
+pub mod ingest;
+pub mod loss;
 pub mod max_pool;
 mod reduce;
+pub mod sgd;
 #[cfg(test)]
 pub mod testing;
 mod tuning;
@@ -24,7 +30,10 @@ pub use conv::Conv;
 pub use conv_pool::ConvPool;
 pub use elementwise::{Add, Broadcast, Multiply, Relu, Sum};
 pub use geometry::{ConvGeometry, Sharing};
+pub use ingest::Ingest;
+pub use loss::{JointLoss, Signal};
 pub use max_pool::MaxPool;
+pub use sgd::{Sgd, SgdRates};
 
 use crate::gpu::Target;
 

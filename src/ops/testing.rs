@@ -123,6 +123,8 @@ pub struct Case {
     linear: Option<Linearity>,
     /// Inputs that are differentiated; floats by default.
     differentiable: Vec<bool>,
+    /// The only output that a loss may depend on; all float outputs by default.
+    loss_output: Option<usize>,
 }
 
 enum Linearity {
@@ -135,7 +137,15 @@ enum Linearity {
 impl Case {
     pub fn new(op: impl Op + 'static, inputs: Vec<Tensor>) -> Self {
         let differentiable = inputs.iter().map(|input| input.ty.dtype == DType::F32).collect();
-        Self { op: Arc::new(op), inputs, gradients: true, kinked: false, linear: None, differentiable }
+        Self {
+            op: Arc::new(op),
+            inputs,
+            gradients: true,
+            kinked: false,
+            linear: None,
+            differentiable,
+            loss_output: None,
+        }
     }
 
     /// A gradient operation itself: it has no gradient.
@@ -164,6 +174,12 @@ impl Case {
     /// Differentiates only these inputs.
     pub fn differentiate(mut self, inputs: &[usize]) -> Self {
         self.differentiable = (0..self.inputs.len()).map(|index| inputs.contains(&index)).collect();
+        self
+    }
+
+    /// Only this output has a gradient.
+    pub fn loss_output(mut self, output: usize) -> Self {
+        self.loss_output = Some(output);
         self
     }
 
@@ -239,12 +255,12 @@ fn check_forward(case: &Case) -> Vec<Vec<f64>> {
 }
 
 /// Scalar loss Σ coefficient · output over all float outputs: an upstream gradient that differs everywhere.
-fn with_loss(tape: &mut Tape, outputs: &[Var]) -> (Var, Vec<Tensor>) {
+fn with_loss(case: &Case, tape: &mut Tape, outputs: &[Var]) -> (Var, Vec<Tensor>) {
     let mut loss = None;
     let mut coefficients = Vec::new();
     for (index, output) in outputs.iter().enumerate() {
         let ty = tape.ty(*output).clone();
-        if ty.dtype != DType::F32 {
+        if ty.dtype != DType::F32 || case.loss_output.is_some_and(|only| only != index) {
             continue;
         }
         let coefficient = tensor(&ty.dims, 0xC0FFEE + index as u64);
@@ -263,7 +279,7 @@ fn with_loss(tape: &mut Tape, outputs: &[Var]) -> (Var, Vec<Tensor>) {
 
 fn check_gradients(case: &Case, device_outputs: &[Vec<f64>]) {
     let (mut tape, inputs, outputs) = case.record();
-    let (loss, coefficients) = with_loss(&mut tape, &outputs);
+    let (loss, coefficients) = with_loss(case, &mut tape, &outputs);
     let gradients = tape.backward(loss).unwrap();
     let wanted: Vec<usize> = (0..inputs.len()).filter(|index| case.differentiable[*index]).collect();
     let vars: Vec<Var> = wanted.iter().map(|index| gradients[&inputs[*index]]).collect();
@@ -294,7 +310,7 @@ fn finite_differences(case: &Case, index: usize, analytic: &[f64]) {
     const COORDINATES: usize = 12;
     const STEP: f64 = 1e-5;
     let (mut tape, inputs, outputs) = case.record();
-    let (loss, _) = with_loss(&mut tape, &outputs);
+    let (loss, _) = with_loss(case, &mut tape, &outputs);
     let at = |coordinate: usize, step: f64| {
         let mut given = case.given(&inputs);
         given.get_mut(&inputs[index]).expect("an input")[coordinate] += step;
