@@ -2,5 +2,6 @@
 
 pub mod data;
 pub mod gpu;
+pub mod net;
 pub mod ops;
 pub mod tape;

@@ -1,0 +1,179 @@
+//! Forward pass, training step and extractor as tapes.
+
+use super::{Error, LocalSharing, NetSpec};
+use crate::ops::{Add, Conv, Ingest, JointLoss, MaxPool, Relu, Sgd, SgdRates, Signal};
+use crate::tape::{Tape, TensorType, Var};
+
+/// Declares a parameter of the network: learned or not.
+type Declare = fn(&mut Tape, &str, TensorType) -> Var;
+
+/// DeepID2 vectors [embedding, 1, 1, images] of `input` [channels, height, width, images].
+///
+/// f = max(0, W₁·pool3 + W₂·conv4 + b) (DeepID2, section 2: a multi-scale layer).
+fn extractor(tape: &mut Tape, spec: &NetSpec, input: Var, declare: Declare) -> Result<Var, Error> {
+    let parameters: Vec<Var> = spec
+        .extractor_parameters()
+        .iter()
+        .map(|parameter| declare(tape, parameter.name, parameter.device_type()))
+        .collect();
+    let [w1, b1, w2, b2, w3, b3, w4, b4, from_pool3, from_conv4, bias] = parameters[..] else {
+        unreachable!("the extractor has eleven parameters")
+    };
+    let pool1 = tape.apply(spec.conv1(), &[input, w1, b1])?[0];
+    let pool2 = tape.apply(spec.conv2(), &[pool1, w2, b2])?[0];
+    let conv3 = spec.conv3();
+    let pool3 = match spec.conv3 {
+        LocalSharing::Tiles => tape.apply(conv3, &[pool2, w3, b3])?[0],
+        // A pooling window may straddle two regions: convolution and pool apart.
+        LocalSharing::Grid => {
+            let conv3 = Conv {
+                out_channels: conv3.out_channels,
+                kernel: conv3.kernel,
+                sharing: conv3.sharing,
+                relu: true,
+                flatten: false,
+            };
+            let full = tape.apply1(conv3, &[pool2, w3, b3])?;
+            tape.apply(MaxPool, &[full])?[0]
+        }
+    };
+    let conv4 = tape.apply1(spec.conv4(), &[pool3, w4, b4])?;
+    let fully_connected = Conv::fully_connected(spec.embedding, false);
+    let no_bias_type = tape.ty(bias).clone();
+    let no_bias = tape.constant("no bias", &no_bias_type.dims, vec![0.0; no_bias_type.elements()]);
+    let coarse = tape.apply1(fully_connected, &[conv4, from_conv4, no_bias])?;
+    let fine = tape.apply1(fully_connected, &[pool3, from_pool3, bias])?;
+    let sum = tape.apply1(Add, &[coarse, fine])?;
+    Ok(tape.apply1(Relu, &[sum])?)
+}
+
+/// The inputs of an [`Ingest`] and its result.
+struct Ingested {
+    pictures: Var,
+    augment: Var,
+    input: Var,
+}
+
+fn ingest(tape: &mut Tape, spec: &NetSpec, images: usize, margin: usize) -> Result<Ingested, Error> {
+    let stored = [images, spec.height + 2 * margin, spec.width + 2 * margin, spec.channels];
+    let pictures = tape.input("pictures", TensorType::u8(&stored));
+    let augment = tape.input("augment", TensorType::u32(&[images, 4]));
+    let mean = tape.frozen_parameter("mean", spec.mean().device_type());
+    let input = tape.apply1(Ingest { margin }, &[pictures, augment, mean])?;
+    Ok(Ingested { pictures, augment, input })
+}
+
+/// How a training step is built.
+#[derive(Debug, Clone)]
+pub struct TrainingOptions {
+    /// Images a step, at least 2.
+    pub images: usize,
+    /// Stored pixels around the network's input, room for random shifts.
+    pub margin: usize,
+    /// The verification signal.
+    pub signal: Signal,
+    /// Momentum of SGD.
+    pub momentum: f32,
+    /// Weight decay of SGD, on weights and biases.
+    pub weight_decay: f32,
+    /// Factors of the learning rate: of every tensor whose name starts with the text.
+    pub rate_scales: Vec<(String, f32)>,
+}
+
+impl TrainingOptions {
+    fn rates_of(&self, name: &str) -> SgdRates {
+        let scale =
+            self.rate_scales.iter().find(|(start, _)| name.starts_with(start.as_str())).map_or(1.0, |(_, s)| *s);
+        SgdRates { momentum: self.momentum, weight_decay: self.weight_decay, scale }
+    }
+}
+
+/// One training step: ingest, forward, both losses, backward, update.
+#[derive(Debug, Clone)]
+pub struct TrainingGraph {
+    /// The recorded step.
+    pub tape: Tape,
+    /// Stored pictures, [images, rows, columns, channels] bytes.
+    pub pictures: Var,
+    /// [`crate::data::augment::Augment`] of each image, [images, 4] words.
+    pub augment: Var,
+    /// Identity of each image, [images] words.
+    pub labels: Var,
+    /// (identification weight, verification weight, margin, 0).
+    pub weights: Var,
+    /// Learning rate, [1].
+    pub learning_rate: Var,
+    /// The loss, [1].
+    pub loss: Var,
+    /// (identification, verification, share identified, 0).
+    pub parts: Var,
+    /// Pair records, [images / 2, 8]; the first number is the distance.
+    pub pairs: Var,
+}
+
+impl TrainingGraph {
+    /// Records the step.
+    ///
+    /// # Errors
+    /// A network that [`NetSpec::check`] refuses; fewer than two images.
+    pub fn new(spec: &NetSpec, options: &TrainingOptions) -> Result<Self, Error> {
+        spec.check()?;
+        let mut tape = Tape::new();
+        let Ingested { pictures, augment, input } = ingest(&mut tape, spec, options.images, options.margin)?;
+        let labels = tape.input("labels", TensorType::u32(&[options.images]));
+        let weights = tape.input("signal weights", TensorType::f32(&[4]));
+        let learning_rate = tape.input("learning rate", TensorType::f32(&[1]));
+
+        let features = extractor(&mut tape, spec, input, Tape::parameter)?;
+        let head: Vec<Var> = spec
+            .softmax_parameters()
+            .iter()
+            .map(|parameter| tape.parameter(parameter.name, parameter.device_type()))
+            .collect();
+        let logits = tape.apply1(Conv::fully_connected(spec.identities, false), &[features, head[0], head[1]])?;
+        let mut inputs = vec![logits, features, labels, weights];
+        if options.signal == Signal::Cosine {
+            let cosine = spec.cosine_parameters();
+            inputs.push(tape.parameter(cosine.name, cosine.device_type()));
+        }
+        let joint = JointLoss { signal: options.signal, images: options.images };
+        let outputs = tape.apply(joint, &inputs)?;
+        let (loss, parts, pairs) = (outputs[0], outputs[1], outputs[3]);
+
+        let gradients = tape.backward(loss)?;
+        for parameter in tape.parameters() {
+            if let Some(gradient) = gradients.get(&parameter) {
+                let rates = options.rates_of(tape.name(parameter));
+                Sgd::record(&mut tape, parameter, *gradient, learning_rate, rates)?;
+            }
+        }
+        Ok(Self { tape, pictures, augment, labels, weights, learning_rate, loss, parts, pairs })
+    }
+}
+
+/// Pictures to DeepID2 vectors.
+#[derive(Debug, Clone)]
+pub struct ExtractorGraph {
+    /// The recorded pass.
+    pub tape: Tape,
+    /// Stored pictures, [images, rows, columns, channels] bytes.
+    pub pictures: Var,
+    /// [`crate::data::augment::Augment`] of each image.
+    pub augment: Var,
+    /// DeepID2 vectors, [embedding, 1, 1, images rounded up to 4].
+    pub features: Var,
+}
+
+impl ExtractorGraph {
+    /// Records the pass for `images` pictures without margin.
+    ///
+    /// # Errors
+    /// A network that [`NetSpec::check`] refuses.
+    pub fn new(spec: &NetSpec, images: usize) -> Result<Self, Error> {
+        spec.check()?;
+        let mut tape = Tape::new();
+        let Ingested { pictures, augment, input } = ingest(&mut tape, spec, images, 0)?;
+        let features = extractor(&mut tape, spec, input, Tape::frozen_parameter)?;
+        Ok(Self { tape, pictures, augment, features })
+    }
+}
