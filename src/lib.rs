@@ -2,3 +2,5 @@
 
 pub mod data;
 pub mod gpu;
+pub mod report;
+pub mod verify;
