@@ -10,7 +10,9 @@ use std::path::Path;
 const SIZE: (u32, u32) = (960, 720);
 /// Width of the area of axis numbers and names, the same in both panels so that their epochs align.
 const AXIS_WIDTH: u32 = 72;
-const AXIS_HEIGHT: u32 = 52;
+/// Height of the area of epoch numbers, without and with the axis name.
+const AXIS_HEIGHT: (u32, u32) = (28, 52);
+const MARGIN: u32 = 14;
 /// Up to this many points each is marked, so that a short run is visible.
 const MOST_MARKED: usize = 40;
 
@@ -78,6 +80,11 @@ impl Line {
         self.points().count() <= MOST_MARKED
     }
 
+    /// How many numbers its axis has: none where there is nothing to read off.
+    fn label_count(&self) -> usize {
+        if self.runs.is_empty() { 0 } else { 10 }
+    }
+
     /// From zero, or below for a loss that is negative, to a little above the largest value.
     fn loss_range(&self) -> Range<f64> {
         let low = self.values().fold(0.0, f64::min);
@@ -106,7 +113,7 @@ impl Lines {
     fn draw(&self, svg: &mut String, epochs: &Range<f64>) -> Drawn {
         let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let (above, below) = root.split_vertically((56).percent_height());
+        let (above, below) = root.split_vertically((55).percent_height());
         self.draw_losses(&above, epochs)?;
         self.draw_accuracy(&below, epochs)?;
         root.present()
@@ -116,6 +123,8 @@ impl Lines {
     fn draw_losses(&self, area: &DrawingArea<SVGBackend, Shift>, epochs: &Range<f64>) -> Drawn {
         let (ident_colour, verif_colour) = (style::colour(0), style::colour(1));
         let mut chart = panel(area, "Training losses")
+            .x_label_area_size(AXIS_HEIGHT.0)
+            .right_y_label_area_size(AXIS_WIDTH)
             .build_cartesian_2d(epochs.clone(), self.ident.loss_range())?
             .set_secondary_coord(epochs.clone(), self.verif.loss_range());
         chart
@@ -127,7 +136,8 @@ impl Lines {
             .x_label_formatter(&|epoch| style::short(*epoch, 2))
             .y_label_formatter(&|loss| style::short(*loss, 3))
             .y_label_style(style::label(ident_colour))
-            .y_desc("identification")
+            .y_labels(self.ident.label_count())
+            .y_desc("identification loss")
             .axis_desc_style(style::label(ident_colour))
             .draw()?;
         chart
@@ -135,7 +145,8 @@ impl Lines {
             .axis_style(INK)
             .label_style(style::label(verif_colour))
             .y_label_formatter(&|loss| style::short(*loss, 3))
-            .y_desc("verification")
+            .y_labels(self.verif.label_count())
+            .y_desc("verification loss")
             .axis_desc_style(style::label(verif_colour))
             .draw()?;
         for run in &self.ident.runs {
@@ -162,7 +173,10 @@ impl Lines {
             }
             None => "Validation accuracy: not measured".to_owned(),
         };
-        let mut chart = panel(area, &title).build_cartesian_2d(epochs.clone(), self.accuracy.percent_range())?;
+        let mut chart = panel(area, &title)
+            .x_label_area_size(AXIS_HEIGHT.1)
+            .margin_right(MARGIN + AXIS_WIDTH)
+            .build_cartesian_2d(epochs.clone(), self.accuracy.percent_range())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -188,12 +202,7 @@ impl Lines {
 
 fn panel<'a, 'b>(area: &'a DrawingArea<SVGBackend<'b>, Shift>, title: &str) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
     let mut builder = ChartBuilder::on(area);
-    builder
-        .caption(title, style::caption())
-        .margin(14)
-        .x_label_area_size(AXIS_HEIGHT)
-        .y_label_area_size(AXIS_WIDTH)
-        .right_y_label_area_size(AXIS_WIDTH);
+    builder.caption(title, style::caption()).margin(MARGIN).y_label_area_size(AXIS_WIDTH);
     builder
 }
 

@@ -3,12 +3,16 @@
 use super::style::{self, GRID, GUIDE, INK, LINE_WIDTH};
 use super::{Drawn, Error, write_atomically};
 use crate::verify::roc::{Roc, RocPoint};
-use plotters::chart::SeriesLabelPosition;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
+/// Width and height of the picture without its legend.
 const SIZE: (u32, u32) = (760, 720);
+const LEGEND_ROW: u32 = 26;
+/// Left edge of the legend's lines and of its text.
+const LEGEND_AT: (i32, i32) = (82, 116);
 /// The smallest FAR of the logarithmic axis: LFW's 3,000 pairs of different people tell no less.
 const LOWEST_FAR: f64 = 1e-3;
 /// Pieces that a slanted part of a curve is drawn in, since it is bent on a logarithmic axis.
@@ -36,7 +40,8 @@ pub fn roc(path: &Path, curves: &[(String, Roc)], axis: FarAxis) -> Result<(), E
     let mut svg = String::new();
     let drawn = match axis {
         FarAxis::Linear => draw(&mut svg, curves, 0.0, 0.0..1.0),
-        FarAxis::Logarithmic => draw(&mut svg, curves, LOWEST_FAR, (LOWEST_FAR..1.0).log_scale()),
+        // A hair lower, lest rounding put the first number of the axis outside of it.
+        FarAxis::Logarithmic => draw(&mut svg, curves, LOWEST_FAR, (0.999 * LOWEST_FAR..1.0).log_scale()),
     };
     drawn.map_err(|source| Error::Draw { path: path.into(), source })?;
     write_atomically(path, |file| file.write_all(svg.as_bytes()))
@@ -47,9 +52,12 @@ where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    let legend_height = LEGEND_ROW * curves.len() as u32 + LEGEND_ROW / 2;
+    let root = SVGBackend::with_string(svg, (SIZE.0, SIZE.1 + legend_height)).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
+    // Below the plot rather than in it: with a logarithmic axis no corner is free of curves.
+    let (plot, legend) = root.split_vertically(SIZE.1);
+    let mut chart = ChartBuilder::on(&plot)
         .caption("Receiver operating characteristic", style::caption())
         .margin(14)
         // Room for the half of the last number that reaches beyond the axis.
@@ -76,24 +84,17 @@ where
     for (index, (name, curve)) in curves.iter().enumerate() {
         let stroke = style::colour(index).stroke_width(LINE_WIDTH);
         let points = curve.points.iter().map(|&RocPoint { far, tar, .. }| (far, tar));
-        chart
-            .draw_series(LineSeries::new(visible(points, lowest), stroke))?
-            .label(format!("{name}: AUC {:.4}, EER {:.2} %", curve.auc, 100.0 * curve.eer))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], stroke));
+        chart.draw_series(LineSeries::new(visible(points, lowest), stroke))?;
+        let y = (LEGEND_ROW * index as u32 + LEGEND_ROW / 2) as i32;
+        legend.draw(&PathElement::new([(LEGEND_AT.0, y), (LEGEND_AT.1 - 10, y)], stroke))?;
+        let text = format!("{name}: AUC {:.4}, EER {:.2} %", curve.auc, 100.0 * curve.eer);
+        legend.draw(&Text::new(text, (LEGEND_AT.1, y), style::label(INK).pos(Pos::new(HPos::Left, VPos::Center))))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .margin(16)
-        .legend_area_size(30)
-        .label_font(style::label(INK))
-        .background_style(WHITE.mix(0.9))
-        .border_style(GRID)
-        .draw()?;
     root.present()
 }
 
-/// The part of a curve from FAR = `lowest` on, its slanted parts in pieces.
+/// The part of a curve from FAR = `lowest` on, its slanted parts in pieces equally long on a
+/// logarithmic axis where `lowest` is above 0.
 fn visible(curve: impl Iterator<Item = (f64, f64)>, lowest: f64) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     let mut before = None;
@@ -110,11 +111,13 @@ fn visible(curve: impl Iterator<Item = (f64, f64)>, lowest: f64) -> Vec<(f64, f6
             if points.is_empty() {
                 points.push((start, if far > far_before { at(start) } else { tar_before }));
             }
-            let pieces = if far > start && tar != tar_before { PIECES } else { 1 };
-            for piece in 1..=pieces {
-                let between = start + (far - start) * f64::from(piece) / f64::from(pieces);
-                points.push((between, at(between)));
+            if lowest > 0.0 && far > start && tar != tar_before {
+                for piece in 1..PIECES {
+                    let between = start * (far / start).powf(f64::from(piece) / f64::from(PIECES));
+                    points.push((between, at(between)));
+                }
             }
+            points.push((far, tar));
         }
     }
     points

@@ -69,6 +69,8 @@ fn mean_and_standard_error(folds: &[FoldResult]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::testing::judged;
+    use proptest::prelude::*;
 
     /// (distance, same, fold)
     fn validate(trials: &[(f64, bool, u32)], criterion: Criterion) -> Result<CrossValidation, Error> {
@@ -89,14 +91,35 @@ mod tests {
 
     #[test]
     fn the_error_is_of_the_mean() {
-        // The published fold accuracies of a made-up method: mean 0.9, σ = 0.1, σ/√4 = 0.05 over
-        // deviations ±0.1·√(3/4).
+        // Deviations ±0.1·√(3/4) from 0.9: σ = 0.1 with k − 1 = 3, and σ/√4 = 0.05.
         let deviation = 0.1 * 0.75f64.sqrt();
         let folds =
             [1.0, -1.0, 1.0, -1.0].map(|sign| FoldResult { fold: 0, threshold: 0.0, accuracy: 0.9 + sign * deviation });
         let (mean, error) = mean_and_standard_error(&folds);
         approx::assert_abs_diff_eq!(mean, 0.9, epsilon = 1e-15);
         approx::assert_abs_diff_eq!(error, 0.05, epsilon = 1e-15);
+    }
+
+    proptest! {
+        #[test]
+        fn a_fold_is_judged_by_the_best_threshold_of_the_others(
+            trials in prop::collection::vec((0u8..12, any::<bool>(), 0u32..3), 12..40),
+        ) {
+            let trials: Vec<_> = trials.into_iter().map(|(distance, same, fold)| (f64::from(distance), same, fold)).collect();
+            let Ok(result) = validate(&trials, Criterion::Accuracy) else { return Err(TestCaseError::reject("one kind")) };
+            for found in &result.folds {
+                let split = |own: bool| -> Vec<(f64, bool)> {
+                    trials.iter().filter(|t| (t.2 == found.fold) == own).map(|t| (t.0, t.1)).collect()
+                };
+                let (own, others) = (split(true), split(false));
+                let tried = (-1..13).map(|d| judged(&others, f64::from(d)).accuracy).fold(0.0, f64::max);
+                prop_assert_eq!(judged(&others, found.threshold).accuracy, tried);
+                let right = own.iter().filter(|(distance, same)| (*distance <= found.threshold) == *same).count();
+                prop_assert_eq!(found.accuracy, right as f64 / own.len() as f64);
+            }
+            let mean = result.folds.iter().map(|f| f.accuracy).sum::<f64>() / result.folds.len() as f64;
+            prop_assert!((result.mean - mean).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | [`trials`] | labelled distances, sorted once: what everything below is counted from |
 //! | [`threshold`] | the best threshold, by balanced error or by accuracy |
 //! | [`roc`] | ROC curve, AUC, EER, TAR at a given FAR |
+//! | [`summary`] | all the usual numbers at once |
 //! | [`folds`] | LFW's protocol: threshold from the other folds, mean and standard error |
 //!
 //! Everywhere, a smaller distance means more alike and a pair is accepted as one person where its
@@ -15,6 +16,7 @@
 pub mod distance;
 pub mod folds;
 pub mod roc;
+pub mod summary;
 pub mod threshold;
 pub mod trials;
 

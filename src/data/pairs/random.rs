@@ -141,9 +141,9 @@ fn two_of(count: usize) -> usize {
 }
 
 /// Pair `number` in the order (0,1), (0,2), (1,2), (0,3), …: [a, b] with a < b and
-/// number = b(b − 1)/2 + a.
+/// number = b(b − 1)/2 + a, so b = ⌊(1 + √(8·number + 1))/2⌋.
 fn nth_pair(number: usize) -> [usize; 2] {
-    let b = (1 + (8 * number + 1).isqrt()) / 2;
+    let b = (8 * number + 1).isqrt().div_ceil(2);
     [number - two_of(b), b]
 }
 
