@@ -94,6 +94,10 @@ mod tests {
         assert!(message.contains("table: cannot be written: disk full"), "{message}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let plain = folder.path().join("plain");
+        fs::write(&plain, b"").unwrap();
+        let permissions = |file: &Path| fs::metadata(file).unwrap().permissions();
+        assert_eq!(permissions(&path), permissions(&plain), "others may read it as they may any new file");
         let nowhere = folder.path().join("nowhere").join("table");
         assert!(matches!(write_atomically(&nowhere, |_| Ok(())), Err(Error::Write { .. })));
     }
