@@ -4,4 +4,6 @@ pub mod data;
 pub mod gpu;
 pub mod net;
 pub mod ops;
+pub mod report;
 pub mod tape;
+pub mod verify;

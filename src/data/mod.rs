@@ -22,6 +22,7 @@ pub mod crop;
 pub mod dataset;
 pub mod loader;
 pub mod mean;
+pub mod pairs;
 pub mod sampler;
 pub mod split;
 pub mod store;
