@@ -6,4 +6,5 @@ pub mod net;
 pub mod ops;
 pub mod report;
 pub mod tape;
+pub mod train;
 pub mod verify;
