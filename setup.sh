@@ -189,7 +189,8 @@ install_rust() {
             run rustup component add rustfmt clippy
         fi
     elif [ "$rust" = unlinted ]; then
-        fail "cargo is not rustup's: install rustfmt and clippy where cargo came from (Debian, Ubuntu: apt-get install rustfmt rust-clippy; Fedora: dnf install rustfmt clippy)"
+        # `make demo` does without; `make test` stops at the first of them with cargo's own message.
+        say "cargo is not rustup's: install rustfmt and clippy where it came from (Debian, Ubuntu: apt-get install rustfmt rust-clippy; Fedora: dnf install rustfmt clippy)"
     else
         say "rustup installs stable Rust into $cargo_bin and changes no shell profile"
         installer=$(mktemp)
