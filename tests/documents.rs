@@ -38,7 +38,11 @@ fn contributing_quotes_its_example_in_full() {
     for path in ["tests/contributing_example.wgsl", "tests/contributing_example.rs"] {
         let parts: Vec<String> =
             quotes("CONTRIBUTING.md").into_iter().filter(|quote| quote.path == path).map(|quote| quote.text).collect();
-        assert_eq!(parts.join("\n"), read(path), "CONTRIBUTING.md quotes another {path} than there is");
+        let (quoted, file) = (parts.join("\n"), read(path));
+        for (number, (quoted, line)) in quoted.lines().zip(file.lines()).enumerate() {
+            assert_eq!(quoted, line, "CONTRIBUTING.md does not quote {path} from line {} on", number + 1);
+        }
+        assert_eq!(quoted.len(), file.len(), "CONTRIBUTING.md quotes a part of {path} only, or more than there is");
     }
 }
 
