@@ -17,6 +17,12 @@ SHELL := bash
 CARGO_HOME ?= $(HOME)/.cargo
 export PATH := $(CARGO_HOME)/bin:$(PATH)
 
+# Without a desktop session, Mesa's device-selection layer looks for Wayland and prints an "error:" that is none. Nothing
+# here needs the layer: deepid2 chooses among all adapters itself.
+ifndef XDG_RUNTIME_DIR
+export NODEVICE_SELECT := 1
+endif
+
 DEEPID2 := $(CARGO_TARGET_DIR)/release/deepid2
 
 .DEFAULT_GOAL := help
