@@ -39,7 +39,7 @@ use crate::gpu::Target;
 
 /// Workgroups for `elements` invocations in groups of `lanes`, folded into two dimensions where one is limited.
 /// `kernels/shared/linear.wgsl` turns the position back into a flat index.
-pub(crate) fn flat_workgroups(elements: usize, lanes: usize, target: &Target) -> [u32; 3] {
+pub fn flat_workgroups(elements: usize, lanes: usize, target: &Target) -> [u32; 3] {
     let groups = elements.div_ceil(lanes).max(1);
     let rows = groups.div_ceil(target.workgroups_per_dimension as usize);
     [groups.div_ceil(rows) as u32, rows as u32, 1]

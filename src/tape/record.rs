@@ -7,6 +7,13 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Var(pub(crate) usize);
 
+impl Var {
+    /// Its place in the order of declaration: where [`super::evaluate`] returns its value.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// Where a tensor's value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
