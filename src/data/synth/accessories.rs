@@ -1,6 +1,7 @@
 //! Glasses, and what hides part of the face on some pictures.
 
 use super::geometry::{Point3, surface};
+use super::hair;
 use super::identity::Glasses;
 use super::nuisance::Occlusion;
 use super::raster::{Paint, Rgb, shade};
@@ -82,18 +83,16 @@ fn draw_scarf(scene: &mut Scene, colour: Rgb) {
 }
 
 fn draw_cap(scene: &mut Scene, colour: Rgb) {
-    let width = scene.identity.face_width + 0.13;
+    let mut cap = hair::dome(scene);
+    let (width, top) = (cap[12][0], cap[6][1]);
     let rim = -scene.identity.eye_height - 0.36;
-    let dome = [
-        [0.0, -1.26, 0.0],
-        [0.55 * width, -1.18, 0.0],
-        [0.95 * width, -0.85, 0.0],
-        [width, rim + 0.08, 0.0],
-        surface(0.5 * width, rim + 0.03),
-        surface(0.0, rim),
-    ];
-    scene.blob(&symmetric(&dome), Paint::solid(colour));
-    scene.line(&[[0.0, -1.25, 0.1], [0.0, -0.9, 0.4], surface(0.0, rim)], |_| 0.02, Paint::solid(shade(colour, 0.7)));
+    cap.extend([surface(0.5 * width, rim + 0.03), surface(0.0, rim), surface(-0.5 * width, rim + 0.03)]);
+    scene.blob(&cap, Paint::solid(colour));
+    scene.line(
+        &[[0.0, top, 0.0], [0.0, 0.6 * top + 0.4 * rim, 0.35], surface(0.0, rim)],
+        |_| 0.02,
+        Paint::solid(shade(colour, 0.7)),
+    );
     let brim = [
         [0.0, rim - 0.10, 0.55],
         [0.6 * width, rim - 0.04, 0.40],

@@ -73,11 +73,17 @@ pub fn develop(
         .collect();
     blur(&mut picture, size, camera.blur * size as f32);
     let bytes = picture.iter().flatten().map(|&value| {
-        let noisy = value + camera.noise * gaussian(rng);
+        let noisy = highlight(value) + camera.noise * gaussian(rng);
         (noisy * 255.0).round().clamp(0.0, 255.0) as u8
     });
     let (side, bytes) = (size as u32, bytes.collect());
     RgbImage::from_raw(side, side, bytes).expect("three bytes a pixel of a square")
+}
+
+/// Film's shoulder: rolls off above 0.7 instead of cutting at 1.
+fn highlight(value: f32) -> f32 {
+    const KNEE: f32 = 0.7;
+    if value <= KNEE { value } else { 1.0 - (1.0 - KNEE) * (-(value - KNEE) / (1.0 - KNEE)).exp() }
 }
 
 /// Nearly normal, mean 0, variance 1: the sum of the four bytes of one random word, whose mean is

@@ -2,6 +2,7 @@
 
 use super::geometry::{Point3, surface};
 use super::identity::Beard;
+use super::nuisance::Expression;
 use super::raster::{Mask, Paint, Rgb, mix, shade};
 use super::scene::{Scene, symmetric};
 
@@ -35,7 +36,7 @@ pub fn draw_body(scene: &mut Scene) {
         Paint::solid(shade(skin, 0.84)),
     );
     let chin = scene.geometry.chin;
-    scene.spot([0.0, chin, -0.2], [0.95 * width, 0.4], Paint::solid(shade(skin, 0.35)).alpha(0.55));
+    scene.spot([0.0, chin, -0.2], [0.95 * width, 0.4], Paint::solid(shade(skin, 0.4)).alpha(0.42));
     scene.blob(
         &symmetric(&[
             [0.0, 1.62, -0.2],
@@ -50,20 +51,35 @@ pub fn draw_body(scene: &mut Scene) {
     );
 }
 
-/// Skin and ears; returns the face's mask, which clips all that lies on it.
+/// Height of the ears' middle.
+fn ear_height(scene: &Scene) -> f32 {
+    0.17 - scene.identity.eye_height
+}
+
+/// Ear rings hang before the hair.
+pub fn draw_ear_rings(scene: &mut Scene) {
+    let identity = scene.identity;
+    let Some(colour) = identity.ear_rings else { return };
+    let y = ear_height(scene) + identity.ear_size + 0.05;
+    for side in [-1.0, 1.0] {
+        let x = side * (0.98 * identity.face_width + identity.ear_stick_out);
+        scene.ellipse([x, y, -0.05], [0.045, 0.065], Paint::solid(colour));
+        scene.ellipse([x - 0.012, y - 0.02, -0.05], [0.015, 0.02], Paint::solid(WHITE).alpha(0.7));
+    }
+}
+
+/// Skin, and ears where hair does not cover them; returns the face's mask, which clips all that lies on it.
 pub fn draw_skin(scene: &mut Scene) -> Mask {
     let identity = scene.identity;
     let skin = identity.skin;
-    let ear_y = -identity.eye_height + 0.17;
-    for side in [-1.0, 1.0] {
+    let ear_y = ear_height(scene);
+    let sides: &[f32] = if identity.length.covers_ears() { &[] } else { &[-1.0, 1.0] };
+    for &side in sides {
         let x = side * (0.95 * identity.face_width + identity.ear_stick_out);
         let half = [0.06 + 0.5 * identity.ear_stick_out, identity.ear_size];
         scene.ellipse([x, ear_y, -0.05], half, Paint::solid(shade(skin, 0.93)));
         let inner = [0.5 * half[0], 0.6 * half[1]];
         scene.ellipse([x, ear_y, -0.05], inner, Paint::solid(shade(skin, 0.68)).alpha(0.7));
-        if let Some(colour) = identity.ear_rings {
-            scene.ellipse([x, ear_y + identity.ear_size + 0.03, -0.05], [0.045, 0.06], Paint::solid(colour));
-        }
     }
     let outline = symmetric(&outline(scene));
     scene.blob(&outline, Paint::solid(skin));
@@ -245,8 +261,15 @@ pub fn draw_mouth(scene: &mut Scene, face: &Mask) {
         let cavity: Vec<Point3> = upper.iter().chain(lower[1..4].iter().rev()).copied().collect();
         scene.blob(&cavity, clipped([0.25, 0.06, 0.07]));
         let inside = scene.mask(&cavity);
+        // Only a smile or a wide open mouth bares the teeth.
+        let Expression { smile, mouth_open, .. } = scene.nuisance.expression;
+        let bared = (0.2 + smile).max(0.5 * mouth_open).clamp(0.0, 1.0);
         let teeth: Vec<Point3> = upper.iter().map(|&[x, y, z]| [0.9 * x, y + 0.02, z]).collect();
-        scene.line(&teeth, |_| 0.07, Paint::solid([0.95, 0.94, 0.90]).clip(&inside));
+        scene.line(
+            &teeth,
+            |t| 0.075 * bared * (1.0 - (2.0 * t - 1.0).powi(4)),
+            Paint::solid([0.95, 0.94, 0.90]).clip(&inside),
+        );
     }
     let upper_lip: Vec<Point3> = [
         corner,

@@ -106,7 +106,7 @@ impl Geometry {
             nose_bridge: [0.0, eye_y + 0.02],
             nose_tip: [0.0, tip_y],
             nose_wing: [identity.nose_width * (1.0 + 0.1 * smile.max(0.0)), tip_y + 0.025],
-            mouth_corner: [mouth_x, mouth_y - 0.075 * smile + identity.mouth_droop + 0.4 * gap],
+            mouth_corner: [mouth_x, mouth_y - 0.075 * smile + identity.mouth_droop + 0.3 * gap],
             lips: [
                 mouth_y - identity.upper_lip * thin,
                 mouth_y,

@@ -34,7 +34,7 @@ pub fn draw_back(scene: &mut Scene) {
         (0..=12).map(move |i| {
             let t = i as f32 / 12.0;
             let spread =
-                width + 0.12 * t + wave * (4.5 * PI * t).sin() - if bottom < 1.0 { 0.10 * t.powi(4) } else { 0.0 };
+                width + 0.12 * t + wave * (4.5 * PI * t).sin() - if bottom < 1.0 { 0.24 * t.powi(5) } else { 0.0 };
             [sign * spread, -0.4 + t * (bottom + 0.4), -0.15]
         })
     };
@@ -46,6 +46,23 @@ pub fn draw_back(scene: &mut Scene) {
     let left = right.iter().rev().map(|&[x, y, z]| [-x, y, z]);
     let outline: Vec<Point3> = left.chain(top).chain(right.iter().copied()).collect();
     scene.blob(&outline, Paint::solid(shade(identity.hair, 0.72)));
+}
+
+/// The hair that covers the skull, behind the face: what shows beside a narrow forehead.
+pub fn draw_skull(scene: &mut Scene) {
+    let identity = scene.identity;
+    if identity.crown == Crown::Bald {
+        return;
+    }
+    let lift = 0.7 * lift(scene);
+    let outline: Vec<Point> = (0..=16)
+        .map(|i| {
+            let [x, y] = shell(identity.face_width, lift, 0.0, i as f32 / 16.0);
+            scene.at([x, y, -0.06])
+        })
+        .chain([1.0, -1.0].map(|side| scene.at([0.95 * side * identity.face_width, 0.05 - identity.eye_height, -0.06])))
+        .collect();
+    scene.canvas.fill(&outline, Paint::solid(shade(identity.hair, 0.8)));
 }
 
 /// Height of the hairline at −1 ≤ x ≤ 1 (fractions of the face's width).
@@ -66,6 +83,30 @@ fn hairline(crown: Crown, eye_y: f32, high: f32, parting: f32, x: f32) -> f32 {
     }
 }
 
+/// How far the hair stands off the skull.
+fn lift(scene: &Scene) -> f32 {
+    let full = scene.identity.hair_volume + 0.15 * scene.nuisance.hair_shift;
+    match scene.identity.crown {
+        Crown::Bald => 0.0,
+        Crown::Cropped | Crown::Receding => 0.03 + 0.03 * full,
+        Crown::Curly => 0.12 + 0.16 * full,
+        Crown::Spiky => 0.08 + 0.08 * full,
+        Crown::SideParting | Crown::MiddleParting | Crown::Fringe | Crown::SweptBack => 0.06 + 0.13 * full,
+    }
+}
+
+/// The upper part of the hair's outline, from left to right: what a cap sits on.
+pub fn dome(scene: &Scene) -> Vec<Point3> {
+    // Caps press the hair down.
+    let lift = 0.03 + 0.75 * lift(scene);
+    (0..=12)
+        .map(|i| {
+            let [x, y] = shell(scene.identity.face_width, lift, -0.15, i as f32 / 12.0);
+            [x, y, 0.0]
+        })
+        .collect()
+}
+
 /// What grows from the forehead and falls before the ears.
 pub fn draw_front(scene: &mut Scene) {
     const POINTS: usize = 28;
@@ -75,13 +116,7 @@ pub fn draw_front(scene: &mut Scene) {
         return;
     }
     let eye_y = -identity.eye_height;
-    let full = identity.hair_volume + 0.15 * scene.nuisance.hair_shift;
-    let lift = match crown {
-        Crown::Cropped | Crown::Receding => 0.03 + 0.03 * full,
-        Crown::Curly => 0.12 + 0.16 * full,
-        Crown::Spiky => 0.08 + 0.08 * full,
-        _ => 0.06 + 0.13 * full,
-    };
+    let lift = lift(scene);
     let high = eye_y - identity.hairline;
     let sideburn = match identity.length {
         Length::Short | Length::Bun => eye_y + 0.06,
@@ -92,7 +127,7 @@ pub fn draw_front(scene: &mut Scene) {
         .map(|i| {
             let t = i as f32 / POINTS as f32;
             let spike = if crown == Crown::Spiky && i % 2 == 1 { 0.13 } else { 0.0 };
-            let [x, y] = shell(width, lift + spike * (PI * t).sin(), 0.12, t);
+            let [x, y] = shell(width, lift + spike * (PI * t).sin(), 0.0, t);
             [x, y, -0.03]
         })
         .collect();
@@ -105,10 +140,9 @@ pub fn draw_front(scene: &mut Scene) {
         })
         .collect();
     let lock = |side: f32, inward: bool| {
-        let edge = if inward { 0.93 * width } else { width + 0.05 + 0.8 * lift };
-        let taper =
-            if identity.length == Length::Short || identity.length == Length::Bun { 0.96 * width } else { edge };
-        [[side * edge, 0.5 * (sideburn - 0.35), 0.0], [side * taper, sideburn, 0.0]]
+        let edge = if inward { 0.93 * width } else { width + 0.02 + 0.8 * lift };
+        let taper = if identity.length.covers_ears() { edge } else { 0.96 * width };
+        [[side * edge, 0.6 * sideburn - 0.4 * 0.25, 0.0], [side * taper, sideburn, 0.0]]
     };
     let [left_outer, left_inner] = [lock(-1.0, false), lock(-1.0, true)];
     let [right_outer, right_inner] = [lock(1.0, false), lock(1.0, true)];
@@ -129,10 +163,10 @@ pub fn draw_front(scene: &mut Scene) {
         return;
     }
     for i in 1..POINTS {
-        let (paint, strength) = if i % 3 == 0 { (light, 0.30) } else { (dark, 0.28) };
+        let (paint, strength) = if i % 3 == 0 { (light, 0.20) } else { (dark, 0.28) };
         let middle: Point3 = [0, 1, 2].map(|k| 0.5 * (outer[i][k] + inner[i][k]));
         let root = [middle[0], middle[1] - 0.02, middle[2] + 0.12];
-        scene.line(&[outer[i], root, inner[i]], |t| 0.03 - 0.02 * t, paint.alpha(strength));
+        scene.line(&[outer[i], root, inner[i]], |t| 0.026 - 0.016 * t, paint.alpha(strength));
     }
     scene.spot([-0.15 * identity.parting, -0.92 - 0.5 * lift, 0.2], [0.5, 0.16], light.alpha(0.35));
 }

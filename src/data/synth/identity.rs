@@ -32,6 +32,13 @@ pub enum Length {
     Bun,
 }
 
+impl Length {
+    /// Whether hair falls over the ears.
+    pub fn covers_ears(self) -> bool {
+        matches!(self, Self::Bob | Self::Long | Self::Wavy)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beard {
     None,

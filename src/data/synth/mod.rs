@@ -82,6 +82,7 @@ fn draw_head(identity: &Identity, nuisance: &Nuisance, geometry: &Geometry, size
     let mut scene = Scene { canvas, identity, nuisance, geometry, size: size as f32 };
     hair::draw_back(&mut scene);
     face::draw_body(&mut scene);
+    hair::draw_skull(&mut scene);
     let skin = face::draw_skin(&mut scene);
     face::draw_complexion(&mut scene, &skin);
     face::draw_eyes(&mut scene, &skin);
@@ -90,6 +91,7 @@ fn draw_head(identity: &Identity, nuisance: &Nuisance, geometry: &Geometry, size
     face::draw_beard(&mut scene, &skin);
     face::draw_mouth(&mut scene, &skin);
     hair::draw_front(&mut scene);
+    face::draw_ear_rings(&mut scene);
     accessories::draw_glasses(&mut scene);
     accessories::draw_occlusion(&mut scene);
     scene.canvas

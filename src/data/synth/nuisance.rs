@@ -112,7 +112,7 @@ fn bell(rng: &mut ChaCha8Rng) -> f32 {
 fn colour(rng: &mut ChaCha8Rng) -> Rgb {
     let hue = [0, 1, 2].map(|_| rng.random_range(0.1f32..0.9));
     let grey = rng.random_range(0.1..0.9);
-    mix([grey; 3], hue, 0.6)
+    mix([grey; 3], hue, 0.5)
 }
 
 impl Nuisance {
@@ -122,7 +122,7 @@ impl Nuisance {
             yaw: 0.55 * bell(rng),
             pitch: 0.32 * bell(rng),
             roll: 0.30 * bell(rng),
-            scale: 0.335 * (1.0 + 0.11 * bell(rng)),
+            scale: 0.35 * (1.0 + 0.11 * bell(rng)),
             centre: [0.5 + 0.055 * bell(rng), 0.5 + 0.055 * bell(rng)],
         };
         let expression = Expression {
@@ -151,8 +151,8 @@ impl Nuisance {
             tint: [1.0 + warmth, 1.0 + 0.05 * bell(rng), 1.0 - warmth],
         };
         let camera = Camera {
-            blur: if rng.random_bool(0.4) { rng.random_range(0.002..0.010) } else { 0.0 },
-            noise: rng.random_range(0.0f32..0.2).powi(2),
+            blur: if rng.random_bool(0.4) { rng.random_range(0.002..0.009) } else { 0.0 },
+            noise: rng.random_range(0.0f32..0.17).powi(2),
             saturation: 1.0 + 0.7 * bell(rng),
             jpeg_quality: rng.random_range(55..=95),
         };
