@@ -122,3 +122,44 @@ fn blur(picture: &mut [Rgb], size: usize, sigma: f32) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_abs_diff_eq;
+    use rand::SeedableRng;
+
+    #[test]
+    fn noise_is_standard() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let draws: Vec<f32> = (0..20_000).map(|_| gaussian(&mut rng)).collect();
+        let mean = draws.iter().sum::<f32>() / 20_000.0;
+        let variance = draws.iter().map(|d| (d - mean).powi(2)).sum::<f32>() / 20_000.0;
+        // Four standard errors: 1/√20000 of the mean, about √2/√20000 of the variance.
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+    }
+
+    #[test]
+    fn blur_spreads_a_point_as_a_gaussian_and_keeps_an_even_colour() {
+        const SIZE: usize = 15;
+        let mut picture = vec![[0.25; 3]; SIZE * SIZE];
+        blur(&mut picture, SIZE, 1.5);
+        assert!(picture.iter().flatten().all(|&v| (v - 0.25).abs() < 1e-6));
+        let mut point = vec![[0.0; 3]; SIZE * SIZE];
+        point[7 * SIZE + 7] = [1.0, 0.0, 2.0];
+        blur(&mut point, SIZE, 1.0);
+        let at = |x: usize, y: usize| point[y * SIZE + x];
+        assert_abs_diff_eq!(at(8, 7)[0] / at(7, 7)[0], (-0.5f32).exp(), epsilon = 1e-5);
+        assert_abs_diff_eq!(at(7, 8)[2] / at(7, 7)[2], (-0.5f32).exp(), epsilon = 1e-5);
+        assert_abs_diff_eq!(point.iter().map(|p| p[0]).sum::<f32>(), 1.0, epsilon = 1e-5);
+        assert_eq!(at(8, 7)[1], 0.0);
+    }
+
+    #[test]
+    fn highlights_roll_off_below_white() {
+        let values: Vec<f32> = (0..60).map(|i| highlight(0.05 * i as f32)).collect();
+        assert_eq!(values[10], 0.5);
+        assert!(values.is_sorted_by(|a, b| a < b) && values[59] < 1.0);
+        assert_abs_diff_eq!(highlight(0.7001), 0.7001, epsilon = 1e-5);
+    }
+}

@@ -131,7 +131,7 @@ pub fn draw_front(scene: &mut Scene) {
             [x, y, -0.03]
         })
         .collect();
-    // Up to just inside the outline, where the side hair takes over.
+    // Up to just inside the outline, where the locks take over.
     let inner: Vec<Point3> = (0..=POINTS)
         .map(|i| {
             let x = 0.96 * (2.0 * i as f32 / POINTS as f32 - 1.0);
@@ -139,21 +139,8 @@ pub fn draw_front(scene: &mut Scene) {
             [x, y, z + 0.02]
         })
         .collect();
-    let lock = |side: f32, inward: bool| {
-        let edge = if inward { 0.93 * width } else { width + 0.02 + 0.8 * lift };
-        let taper = if identity.length.covers_ears() { edge } else { 0.96 * width };
-        [[side * edge, 0.6 * sideburn - 0.4 * 0.25, 0.0], [side * taper, sideburn, 0.0]]
-    };
-    let [left_outer, left_inner] = [lock(-1.0, false), lock(-1.0, true)];
-    let [right_outer, right_inner] = [lock(1.0, false), lock(1.0, true)];
-    let outline: Vec<Point3> = [left_outer[1], left_outer[0]]
-        .into_iter()
-        .chain(outer.iter().copied())
-        .chain([right_outer[0], right_outer[1], right_inner[1], right_inner[0]])
-        .chain(inner.iter().rev().copied())
-        .chain([left_inner[0], left_inner[1]])
-        .collect();
-    let outline: Vec<Point> = outline.iter().map(|&p| scene.at(p)).collect();
+    draw_locks(scene, width + 0.02 + 0.8 * lift, sideburn);
+    let outline: Vec<Point> = outer.iter().chain(inner.iter().rev()).map(|&p| scene.at(p)).collect();
     scene.canvas.fill(&outline, Paint::solid(identity.hair));
     let hair = scene.canvas.mask(&outline);
     let light = Paint::solid(mix(identity.hair, [1.0, 0.95, 0.85], 0.35)).clip(&hair);
@@ -169,6 +156,32 @@ pub fn draw_front(scene: &mut Scene) {
         scene.line(&[outer[i], root, inner[i]], |t| 0.026 - 0.016 * t, paint.alpha(strength));
     }
     scene.spot([-0.15 * identity.parting, -0.92 - 0.5 * lift, 0.2], [0.5, 0.16], light.alpha(0.35));
+}
+
+/// Side hair from the temples down to `bottom`, tapering; `outer` is half the hair's width.
+fn draw_locks(scene: &mut Scene, outer: f32, bottom: f32) {
+    let identity = scene.identity;
+    let inner = 0.93 * identity.face_width;
+    // Short hair ends in sideburns on the cheek, long hair in points that fall outwards.
+    let tip = if identity.length.covers_ears() { 0.4 * inner + 0.6 * outer } else { inner + 0.02 };
+    let middle = 0.6 * bottom - 0.4 * 0.25;
+    for side in [-1.0, 1.0] {
+        let lock = [
+            [side * inner, -0.5, 0.0],
+            [side * outer, -0.32, -0.03],
+            [side * outer, middle, -0.02],
+            [side * tip, bottom, 0.0],
+            [side * inner, middle, 0.0],
+        ];
+        scene.blob(&lock, Paint::solid(identity.hair));
+        if identity.length.covers_ears() {
+            let paint = Paint::solid(shade(identity.hair, 0.7)).alpha(0.5);
+            for at in [0.35, 0.65] {
+                let x = side * (inner + at * (outer - inner));
+                scene.line(&[[x, -0.3, 0.0], [x, middle, 0.0], [side * tip, bottom, 0.0]], |t| 0.02 * (1.0 - t), paint);
+            }
+        }
+    }
 }
 
 /// Overlapping round curls along the outline and the hairline.

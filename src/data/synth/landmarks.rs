@@ -23,3 +23,18 @@ pub fn format_pts(landmarks: &Landmarks) -> String {
     text.push_str("}\n");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_files_count_from_one() {
+        let mut landmarks = [[0.0, 0.0]; LANDMARKS];
+        landmarks[1] = [10.25, 126.5];
+        let text = format_pts(&landmarks);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[..5], ["version: 1", "n_points: 21", "{", "1.000 1.000", "11.250 127.500"]);
+        assert_eq!((lines.len(), lines[24]), (25, "}"));
+    }
+}

@@ -281,7 +281,7 @@ mod tests {
         canvas.spot([4.5, 4.5], [4.0, 0.0], [0.0, 2.0], Paint::solid([1.0; 3]).alpha(0.5));
         let alpha = |x: usize, y: usize| canvas.pixels[9 * y + x][3];
         assert_abs_diff_eq!(alpha(4, 4), 0.5, epsilon = 1e-6);
-        assert!(alpha(6, 4) > 0.0 && alpha(6, 4) < 0.5 && alpha(6, 4) > alpha(4, 5));
+        assert!(alpha(6, 4) > 0.0 && alpha(6, 4) < 0.5 && alpha(5, 4) > alpha(4, 5));
         assert_eq!((alpha(8, 4), alpha(4, 6)), (0.0, 0.0));
     }
 

@@ -1,6 +1,6 @@
 //! The drawing board that the parts of a picture share: head coordinates in, shapes out.
 
-use super::geometry::{Geometry, Point3, surface};
+use super::geometry::{Geometry, Point3};
 use super::identity::Identity;
 use super::nuisance::Nuisance;
 use super::raster::{Canvas, Mask, Paint, Point, closed_curve, open_curve, stroke};
@@ -24,11 +24,6 @@ impl Scene<'_> {
     /// From head coordinates to the picture.
     pub fn at(&self, point: Point3) -> Point {
         self.nuisance.pose.project(point, self.size)
-    }
-
-    /// The place of (x, y) on the skin.
-    pub fn skin(&self, x: f32, y: f32) -> Point {
-        self.at(surface(x, y))
     }
 
     /// Fills a smooth shape.

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Written last: a folder that has it is complete.
+/// The description of the data set: a folder that has it is complete.
 pub const SPEC_FILE: &str = "synth.toml";
 
-/// Written first, removed last: a folder that has it was interrupted, or is being written.
+/// Its name until the last picture is written.
 const UNFINISHED_FILE: &str = ".synth-unfinished.toml";
 
 /// Changes whenever the same numbers would give other pictures.
@@ -21,6 +21,8 @@ const DRAWING_VERSION: u32 = 1;
 pub enum Error {
     #[error("{name} is {value}: expected {low} to {high}")]
     OutOfRange { name: &'static str, value: u32, low: u32, high: u32 },
+    #[error("seed is {seed}: expected at most {max}, the largest whole number of a TOML file", max = i64::MAX)]
+    Seed { seed: u64 },
     #[error(
         "{path} is not empty and holds no synthetic data set; name a new or an empty folder so that no file of yours is mixed with the pictures"
     )]
@@ -73,7 +75,7 @@ impl SynthSpec {
     /// names sort as numbers.
     ///
     /// # Errors
-    /// Identities outside 1 to 9,999, images outside 2 to 999 (one gives no pair of the same
+    /// A seed beyond 2⁶³ − 1. Identities outside 1 to 9,999, images outside 2 to 999 (one gives no pair of the same
     /// person), a size outside 32 to 2,048 pixels.
     pub fn check(&self) -> Result<(), Error> {
         for (name, value, low, high) in [
@@ -84,6 +86,9 @@ impl SynthSpec {
             if !(low..=high).contains(&value) {
                 return Err(Error::OutOfRange { name, value, low, high });
             }
+        }
+        if i64::try_from(self.seed).is_err() {
+            return Err(Error::Seed { seed: self.seed });
         }
         Ok(())
     }
@@ -98,7 +103,7 @@ pub enum Written {
     AlreadyThere,
 }
 
-/// The content of both description files.
+/// The content of the description file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -126,7 +131,7 @@ pub fn write_dataset(dir: &Path, spec: &SynthSpec, progress: &(dyn Fn() + Sync))
         return Ok(Written::AlreadyThere);
     }
     let description = toml::to_string(&Description { drawing_version: DRAWING_VERSION, synth: *spec })
-        .expect("numbers can be written as TOML");
+        .expect("checked numbers can be written as TOML");
     if !holds(&unfinished, spec)? {
         let read_error = |source| Error::Read { path: dir.into(), source };
         if std::fs::read_dir(dir).map_err(read_error)?.next().is_some() {
@@ -145,8 +150,7 @@ pub fn write_dataset(dir: &Path, spec: &SynthSpec, progress: &(dyn Fn() + Sync))
             drawn
         })
         .collect::<Result<_, _>>()?;
-    write_atomically(&done, description.as_bytes())?;
-    std::fs::remove_file(&unfinished).map_err(|source| Error::Write { path: unfinished, source })?;
+    std::fs::rename(&unfinished, &done).map_err(|source| Error::Write { path: done, source })?;
     let pictures = drawn.iter().map(|&drawn| u32::from(drawn)).sum();
     Ok(Written::Drawn { pictures })
 }
@@ -206,4 +210,157 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         std::fs::remove_file(&part).ok();
         Error::Write { path: path.into(), source }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::crop::decode;
+    use crate::data::dataset::Dataset;
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    const SPEC: SynthSpec = SynthSpec { identities: 3, images: 2, seed: 5, size: 32 };
+
+    fn write(dir: &Path, spec: SynthSpec) -> Result<Written, Error> {
+        write_dataset(dir, &spec, &|| {})
+    }
+
+    /// All files below `dir`, hidden ones included.
+    fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(files(&path));
+            } else {
+                found.insert(path.clone(), fs::read(&path).unwrap());
+            }
+        }
+        found
+    }
+
+    fn relative_files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        files(dir).into_iter().map(|(path, bytes)| (path.strip_prefix(dir).unwrap().into(), bytes)).collect()
+    }
+
+    #[test]
+    fn a_data_set_is_pictures_and_landmarks_by_person() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("new/faces");
+        let calls = AtomicU32::new(0);
+        let count = || {
+            calls.fetch_add(1, Ordering::Relaxed);
+        };
+        assert_eq!(write_dataset(&dir, &SPEC, &count).unwrap(), Written::Drawn { pictures: 6 });
+        assert_eq!(calls.into_inner(), 6);
+        assert_eq!(files(&dir).len(), 13);
+        let dataset = Dataset::open(&dir).unwrap();
+        assert_eq!((dataset.identities.len(), dataset.image_count()), (3, 6));
+        let path = &dataset.identities[2].images[1];
+        assert!(path.ends_with("person_0002/001.jpg"));
+        let (stored, drawn) = (decode(path).unwrap().to_rgb8(), render(5, 2, 1, 32));
+        let error = stored.as_raw().iter().zip(drawn.pixels.as_raw()).map(|(&a, &b)| f64::from(a.abs_diff(b)));
+        assert!(error.sum::<f64>() / (32.0 * 32.0 * 3.0) < 12.0);
+        let pts = fs::read_to_string(path.with_extension("pts")).unwrap();
+        assert_eq!(pts, format_pts(&drawn.landmarks));
+    }
+
+    #[test]
+    fn the_bytes_depend_on_neither_threads_nor_numbers() {
+        let root = tempfile::tempdir().unwrap();
+        let [one, three, more] = ["one", "three", "more"].map(|name| root.path().join(name));
+        let threads = |count: usize| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
+        threads(1).install(|| write(&one, SPEC)).unwrap();
+        threads(3).install(|| write(&three, SPEC)).unwrap();
+        assert_eq!(relative_files(&one), relative_files(&three));
+        write(&more, SynthSpec { identities: 4, images: 3, ..SPEC }).unwrap();
+        let more = relative_files(&more);
+        for (path, bytes) in relative_files(&one) {
+            assert!(path == Path::new(SPEC_FILE) || more[&path] == bytes, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn an_interrupted_run_is_continued_and_a_complete_one_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let [whole, broken] = ["whole", "broken"].map(|name| root.path().join(name));
+        write(&whole, SPEC).unwrap();
+        write(&broken, SPEC).unwrap();
+        // As a killed run leaves it: no final description, a picture and a half missing, a
+        // half-written file.
+        fs::rename(broken.join(SPEC_FILE), broken.join(UNFINISHED_FILE)).unwrap();
+        let person = broken.join("person_0001");
+        for file in ["000.jpg", "001.jpg", "001.pts"] {
+            fs::remove_file(person.join(file)).unwrap();
+        }
+        fs::write(person.join(".001.jpg.part"), b"half").unwrap();
+        assert!(matches!(write(&broken, SynthSpec { seed: 6, ..SPEC }), Err(Error::OtherSpec { found: SPEC, .. })));
+        assert_eq!(write(&broken, SPEC).unwrap(), Written::Drawn { pictures: 2 });
+        assert_eq!(relative_files(&broken), relative_files(&whole));
+        assert_eq!(write(&broken, SPEC).unwrap(), Written::AlreadyThere);
+        assert_eq!(relative_files(&broken), relative_files(&whole));
+    }
+
+    #[test]
+    fn folders_with_other_content_are_refused_and_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let other = root.path().join("other");
+        write(&other, SPEC).unwrap();
+        let before = files(&other);
+        let message = write(&other, SynthSpec { images: 4, ..SPEC }).unwrap_err().to_string();
+        assert!(
+            message.contains("3 identities of 2 images, seed 5, size 32; asked for: 3 identities of 4"),
+            "{message}"
+        );
+        assert_eq!(files(&other), before);
+
+        let mine = root.path().join("mine");
+        fs::create_dir(&mine).unwrap();
+        fs::write(mine.join("letter.txt"), b"dear").unwrap();
+        assert!(matches!(write(&mine, SPEC), Err(Error::NotEmpty { .. })));
+        assert_eq!(files(&mine).len(), 1);
+        fs::write(mine.join(SPEC_FILE), "what = 1").unwrap();
+        let message = write(&mine, SPEC).unwrap_err().to_string();
+        assert!(message.contains("synth.toml: not a description"), "{message}");
+        let text = fs::read_to_string(other.join(SPEC_FILE)).unwrap();
+        let old = text.replace(&format!("drawing_version = {DRAWING_VERSION}"), "drawing_version = 0");
+        fs::write(mine.join(SPEC_FILE), old).unwrap();
+        assert!(matches!(write(&mine, SPEC), Err(Error::OtherVersion { found: 0, .. })));
+    }
+
+    #[test]
+    fn places_that_cannot_be_written_say_so() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, b"").unwrap();
+        assert!(matches!(write(&file, SPEC), Err(Error::NotFolder { .. })));
+        let message = write(&file.join("below"), SPEC).unwrap_err().to_string();
+        assert!(message.contains("below: cannot be written"), "{message}");
+        // A folder in the place of a file: the write fails, no temporary file is left.
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        assert!(matches!(write_atomically(&folder, b"x"), Err(Error::Write { .. })));
+        assert_eq!(files(root.path()).len(), 1);
+    }
+
+    #[test]
+    fn nonsense_is_refused_before_anything_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("faces");
+        for (spec, expected) in [
+            (SynthSpec { identities: 0, ..SPEC }, "identities is 0: expected 1 to 9999"),
+            (SynthSpec { identities: 10_000, ..SPEC }, "identities is 10000"),
+            (SynthSpec { images: 1, ..SPEC }, "images (of each identity) is 1: expected 2 to 999"),
+            (SynthSpec { size: 31, ..SPEC }, "size is 31: expected 32 to 2048"),
+            (SynthSpec { size: 2049, ..SPEC }, "size is 2049"),
+            (SynthSpec { seed: u64::MAX, ..SPEC }, "seed is 18446744073709551615: expected at most"),
+        ] {
+            let message = write(&dir, spec).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+            assert!(!dir.exists());
+        }
+        assert!(SynthSpec::default().check().is_ok());
+    }
 }
