@@ -125,7 +125,7 @@ impl Geometry {
         [x, y, z + NOSE_HEIGHT * down * (1.0 - 0.7 * wing)]
     }
 
-    /// The chin's lowest point; it lies a little before the plane of the outline.
+    /// The chin's lowest point, on the outline of the face.
     pub fn on_chin(&self) -> Point3 {
         [0.0, self.chin, 0.0]
     }

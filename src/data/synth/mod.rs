@@ -7,7 +7,7 @@
 //! | `geometry.rs` | places of the features, the 21 landmarks |
 //! | `raster.rs` | anti-aliased shapes and curves |
 //! | `scene.rs` | shapes given in head coordinates |
-//! | `face.rs`, `hair.rs`, `accessories.rs` | the drawing |
+//! | `skin.rs`, `features.rs`, `beard.rs`, `hair.rs`, `accessories.rs` | the drawing |
 //! | `camera.rs` | light, background, blur, noise |
 //! | `landmarks.rs` | the side file |
 //! | `writer.rs` | a folder of pictures |
@@ -21,8 +21,9 @@
 //! threads. Between platforms the last bit of a sine may differ, and with it a few bytes.
 
 mod accessories;
+mod beard;
 mod camera;
-mod face;
+mod features;
 mod geometry;
 mod hair;
 mod identity;
@@ -30,6 +31,7 @@ mod landmarks;
 mod nuisance;
 mod raster;
 mod scene;
+mod skin;
 mod writer;
 
 pub use geometry::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS};
@@ -81,18 +83,18 @@ fn draw_head(identity: &Identity, nuisance: &Nuisance, geometry: &Geometry, size
     let canvas = Canvas::new(size as usize);
     let mut scene = Scene { canvas, identity, nuisance, geometry, size: size as f32 };
     hair::draw_back(&mut scene);
-    face::draw_body(&mut scene);
+    skin::draw_body(&mut scene);
     hair::draw_skull(&mut scene);
-    let skin = face::draw_skin(&mut scene);
-    face::draw_complexion(&mut scene, &skin);
-    face::draw_eyes(&mut scene, &skin);
-    face::draw_brows(&mut scene, &skin);
-    face::draw_nose(&mut scene, &skin);
-    face::draw_beard(&mut scene, &skin);
-    face::draw_mouth(&mut scene, &skin);
+    let face = skin::draw_skin(&mut scene);
+    skin::draw_complexion(&mut scene, &face);
+    features::draw_eyes(&mut scene, &face);
+    features::draw_brows(&mut scene, &face);
+    features::draw_nose(&mut scene, &face);
+    beard::draw_beard(&mut scene, &face);
+    features::draw_mouth(&mut scene, &face);
     accessories::draw_glasses(&mut scene);
     hair::draw_front(&mut scene);
-    face::draw_ear_rings(&mut scene);
+    skin::draw_ear_rings(&mut scene);
     accessories::draw_occlusion(&mut scene);
     scene.canvas
 }
@@ -258,7 +260,7 @@ mod tests {
             let canvas = Canvas::new(SIZE as usize);
             let (identity, nuisance, geometry) = (&identity, &nuisance, &geometry);
             let mut scene = Scene { canvas, identity, nuisance, geometry, size: SIZE as f32 };
-            face::draw_skin(&mut scene);
+            skin::draw_skin(&mut scene);
             let chin = landmarks::project(geometry, &nuisance.pose, SIZE)[20];
             // Two pixels along the face's own vertical decide between inside and outside.
             let (sin, cos) = nuisance.pose.roll.sin_cos();
