@@ -284,3 +284,68 @@ impl Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    fn people() -> Vec<Identity> {
+        (0..1000).map(|seed| Identity::draw(&mut ChaCha8Rng::seed_from_u64(seed))).collect()
+    }
+
+    /// How many different values `kind` takes, and the share of the commonest.
+    fn kinds(people: &[Identity], kind: impl Fn(&Identity) -> String) -> (usize, f32) {
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        people.iter().for_each(|person| *counts.entry(kind(person)).or_default() += 1);
+        (counts.len(), *counts.values().max().unwrap() as f32 / people.len() as f32)
+    }
+
+    #[test]
+    fn no_kind_is_missing_or_gives_most_people_away() {
+        let people = people();
+        assert_eq!(kinds(&people, |p| format!("{:?}", p.beard)).0, 5);
+        assert_eq!(kinds(&people, |p| format!("{:?}", p.glasses)).0, 3);
+        assert_eq!(kinds(&people, |p| format!("{:?}", p.crown)).0, 9);
+        assert_eq!(kinds(&people, |p| format!("{:?}", p.length)).0, 5);
+        let (hair_styles, commonest) = kinds(&people, |p| format!("{:?} {:?}", p.crown, p.length));
+        assert!(hair_styles > 20 && commonest < 0.12, "{hair_styles} {commonest}");
+    }
+
+    #[test]
+    fn colours_can_be_displayed() {
+        for person in people() {
+            for colour in [person.skin, person.hair, person.iris, person.lips, person.brow_colour] {
+                assert!(colour.iter().all(|c| (0.0..=1.0 + 1e-6).contains(c)), "{colour:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_measures_of_a_face_are_uncorrelated() {
+        let people = people();
+        let measures: [fn(&Identity) -> f32; 8] = [
+            |p| p.face_width,
+            |p| p.chin_length,
+            |p| p.eye_spacing,
+            |p| p.eye_height,
+            |p| p.nose_length,
+            |p| p.nose_width,
+            |p| p.mouth_width,
+            |p| p.skin[1],
+        ];
+        let standardised = measures.map(|measure| {
+            let values: Vec<f32> = people.iter().map(measure).collect();
+            let mean = values.iter().sum::<f32>() / 1000.0;
+            let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 1000.0).sqrt();
+            values.into_iter().map(|v| (v - mean) / deviation).collect::<Vec<_>>()
+        });
+        for (i, a) in standardised.iter().enumerate() {
+            for b in &standardised[..i] {
+                // Four standard errors of 1/√1000.
+                let correlation = a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / 1000.0;
+                assert!(correlation.abs() < 0.127, "measure {i}: {correlation}");
+            }
+        }
+    }
+}
