@@ -26,6 +26,7 @@ pub mod pairs;
 pub mod sampler;
 pub mod split;
 pub mod store;
+pub mod synth;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +38,9 @@ enum Purpose {
     BatchPairs = 2,
     Augmentation = 3,
     EvaluationPairs = 4,
+    SynthIdentity = 5,
+    SynthPicture = 6,
+    SynthNoise = 7,
 }
 
 /// The random stream number `stream` (a step, say) of `purpose` under the user's `seed`.
