@@ -1,6 +1,7 @@
 //! Files that are never half written: the content goes to a temporary file in the same folder,
 //! reaches the disk, and is renamed over the old file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     #[error("{path}: cannot be written ({source}); {advice}")]
     Write { path: PathBuf, source: io::Error, advice: String },
-    #[error("{path}: exists and is not a regular file; name a file to write")]
+    #[error("{path}: not a regular file; name a file to write")]
     NotAFile { path: PathBuf },
 }
 
@@ -25,7 +26,9 @@ impl Error {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 format!("make {folder} writable, or choose another folder")
             }
-            ErrorKind::NotFound => format!("create the folder {folder} first, or choose another"),
+            ErrorKind::NotFound if !folder_of(path).exists() => {
+                format!("create the folder {folder} first, or choose another")
+            }
             ErrorKind::NotADirectory => format!("{folder} is not a folder; choose one"),
             _ => format!("check the folder {folder}, or choose another"),
         };
@@ -48,10 +51,11 @@ pub fn atomic_write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// As [`atomic_write`], and any error of `content`. A file that was there before is then unchanged.
 pub fn atomic_write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
     // Renaming over /dev/null would replace the device itself for the whole machine.
-    if std::fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+    let other_kind = std::fs::metadata(path).is_ok_and(|existing| !existing.is_file());
+    let (Some(name), false) = (path.file_name(), other_kind) else {
         return Err(Error::NotAFile { path: path.into() });
-    }
-    replace(path, content).map_err(|source| {
+    };
+    replace(path, name, content).map_err(|source| {
         let mut error = Error::writing(path, source);
         if let Error::Write { advice, .. } = &mut error
             && path.is_file()
@@ -62,10 +66,14 @@ pub fn atomic_write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io
     })
 }
 
-fn replace(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn replace(path: &Path, file_name: &OsStr, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().ok_or(ErrorKind::InvalidInput)?);
+    // The temporary file's own error would name a path that the user never gave.
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    let mut name = OsString::from(".");
+    name.push(file_name);
     name.push(".");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&name).suffix(".tmp");
@@ -178,7 +186,7 @@ mod tests {
         let message = |path: &Path| atomic_write(path, b"x").unwrap_err().to_string();
 
         let missing = message(&folder.path().join("no/such/file"));
-        assert!(missing.contains("create the folder") && missing.contains("no/such"), "{missing}");
+        assert!(missing.contains("create the folder") && missing.contains("no/such first"), "{missing}");
 
         let file = folder.path().join("file");
         atomic_write(&file, b"x").unwrap();
@@ -186,7 +194,9 @@ mod tests {
         assert!(below_a_file.contains("file/child: cannot be written"), "{below_a_file}");
         assert!(below_a_file.contains("is not a folder"), "{below_a_file}");
 
-        assert!(message(folder.path()).contains("not a regular file"));
+        for unnamed in [folder.path(), Path::new("none/.."), Path::new("")] {
+            assert!(message(unnamed).contains("not a regular file"));
+        }
         #[cfg(unix)]
         assert!(message(Path::new("/dev/null")).contains("not a regular file"));
     }

@@ -60,11 +60,10 @@ fn asked(interrupt: &Interrupt) {
     if interrupt.request() {
         end_at_once();
     }
-    // Standard error may be closed, after a hang-up for one.
-    let _ = writeln!(
-        io::stderr(),
-        "\nstopping after this step, then saving; press Ctrl-C again to end at once without saving"
-    );
+    // Standard error may be closed, after a hang-up for one. The empty line is for the progress bar,
+    // which draws over the line above the cursor.
+    let _ = io::stderr()
+        .write_all(b"\nstopping after this step, then saving; press Ctrl-C again to end at once without saving\n\n");
 }
 
 /// Ends the process without the exit handlers of libraries: a graphics driver's would pull down

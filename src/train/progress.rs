@@ -51,16 +51,22 @@ impl Progress {
     pub fn step(&mut self, report: &StepReport) {
         match &mut self.output {
             Output::Bar(bar) => {
+                bar.set_prefix(format!("{:.0} images/s", report.images_per_s));
                 bar.set_message(describe(report, self.extent));
                 bar.set_position(report.step);
             }
             Output::Lines(lines) => {
                 let last = report.step >= self.extent.total_steps;
                 let left = time_left(self.extent, report.step, self.started.elapsed());
-                let Extent { total_steps, .. } = self.extent;
                 let text = || {
-                    let described = describe(report, self.extent);
-                    format!("step {}/{total_steps}  {described}  {} left", report.step, FormattedDuration(left))
+                    format!(
+                        "step {}/{}  {}  {:.0} images/s  {} left",
+                        report.step,
+                        self.extent.total_steps,
+                        describe(report, self.extent),
+                        report.images_per_s,
+                        FormattedDuration(left)
+                    )
                 };
                 lines.step(report.epoch, last, text);
             }
@@ -90,7 +96,7 @@ fn bar(extent: Extent, target: ProgressDrawTarget) -> Output {
     if target.is_hidden() {
         return Output::Lines(Lines::new(Box::new(io::stderr()), LINE_INTERVAL));
     }
-    let template = "{wide_bar} {pos}/{len} steps, {eta_precise} left\n{wide_msg}";
+    let template = "{wide_bar} {pos}/{len} steps, {prefix}, {eta_precise} left\n{wide_msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(extent.total_steps), target)
         .with_style(style)
@@ -101,10 +107,10 @@ fn bar(extent: Extent, target: ProgressDrawTarget) -> Output {
     Output::Bar(bar)
 }
 
-/// The state after a step in one line of text.
+/// The state after a step in less than the 80 columns of a narrow terminal.
 fn describe(report: &StepReport, extent: Extent) -> String {
     format!(
-        "epoch {}/{}  loss {:.4} = ident {:.4}, verif {:.4}  accuracy {:.1} %  margin {:.3}  {:.0} images/s",
+        "epoch {}/{}  loss {:.3} (ident {:.3}, verif {:.3})  accuracy {:.1} %  margin {:.2}",
         report.epoch,
         extent.epochs,
         report.total_loss,
@@ -112,7 +118,6 @@ fn describe(report: &StepReport, extent: Extent) -> String {
         report.verification_loss,
         100.0 * report.accuracy,
         report.margin,
-        report.images_per_s,
     )
 }
 
@@ -210,7 +215,7 @@ mod tests {
         for (line, start) in lines.iter().zip(starts) {
             assert!(line.starts_with(start), "{line}");
         }
-        let parts = "epoch 2/3  loss 3.2750 = ident 3.2500, verif 0.5000  accuracy 12.5 %  margin 7.000  950 images/s";
+        let parts = "epoch 2/3  loss 3.275 (ident 3.250, verif 0.500)  accuracy 12.5 %  margin 7.00  950 images/s";
         assert!(lines[1].contains(parts), "{}", lines[1]);
         assert!(lines[3].ends_with("00:00:00 left"), "{}", lines[3]);
     }
@@ -292,7 +297,8 @@ mod tests {
         progress.message("checkpoint saved");
         progress.finish();
         let drawn = screen.0.lock().unwrap().clone();
-        for part in ["15/30 steps, ", " left", "epoch 2/3  loss 3.2750", "950 images/s", "checkpoint saved"] {
+        for part in ["15/30 steps, 950 images/s, ", " left", "epoch 2/3  loss 3.275", "margin 7.00", "checkpoint saved"]
+        {
             assert!(drawn.contains(part), "{part} is missing from {drawn}");
         }
     }
