@@ -1,7 +1,9 @@
 //! From-scratch WGSL kernels and autograd that train DeepID2 face-verification networks on any GPU.
 
 pub mod data;
+pub mod files;
 pub mod gpu;
+pub mod model;
 pub mod net;
 pub mod ops;
 pub mod report;

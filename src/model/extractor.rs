@@ -1,0 +1,148 @@
+//! Pictures to embeddings on the device.
+
+use super::{Error, Model};
+use crate::data::augment::Augment;
+use crate::data::loader::{Prefetcher, SequentialPlan};
+use crate::data::store::ImageStore;
+use crate::gpu::{Gpu, ReadbackRing, UploadRing};
+use crate::net::{ExtractorGraph, NetSpec};
+use crate::tape::{Program, ProgramOptions, Store};
+use std::sync::Arc;
+
+/// Batches under way at once.
+const IN_FLIGHT: usize = 3;
+
+/// Computes embeddings with a network whose parameters live in a [`Store`]: a trained [`Model`], or one in training.
+pub struct Extractor {
+    gpu: Gpu,
+    graph: ExtractorGraph,
+    program: Program,
+    upload: UploadRing,
+    readback: ReadbackRing,
+    images: usize,
+    dimension: usize,
+    mirror: bool,
+}
+
+impl Extractor {
+    /// An extractor of batches of `images` pictures. With `mirror`, the embedding is the sum of the vectors of the
+    /// picture and of its mirror image.
+    ///
+    /// # Errors
+    /// A batch that the adapter's limits forbid.
+    pub fn new(gpu: &Gpu, spec: &NetSpec, store: &mut Store, images: usize, mirror: bool) -> Result<Self, Error> {
+        let graph = ExtractorGraph::new(spec, images)?;
+        let program = Program::compile(gpu, &graph.tape, store, &[graph.features], ProgramOptions::default())?;
+        let bytes = |var| program.place(var).2;
+        let upload = UploadRing::new(gpu, bytes(graph.pictures) + bytes(graph.augment), IN_FLIGHT)?;
+        let readback = ReadbackRing::new(gpu, bytes(graph.features), IN_FLIGHT)?;
+        Ok(Self { gpu: gpu.clone(), graph, program, upload, readback, images, dimension: spec.embedding, mirror })
+    }
+
+    /// An extractor with the parameters of a trained model.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_model(gpu: &Gpu, model: &Model, images: usize) -> Result<Self, Error> {
+        let mut store = Store::new();
+        write_parameters(gpu, model, &mut store)?;
+        Self::new(gpu, &model.spec, &mut store, images, model.mirror)
+    }
+
+    /// Numbers in an embedding.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Embeddings of all pictures of `images`, row after row; `progress` is called with the number of pictures done.
+    ///
+    /// # Errors
+    /// A picture that cannot be read, or a device that stopped.
+    pub fn embed(&mut self, images: &Arc<ImageStore>, progress: &dyn Fn(usize)) -> Result<Vec<f32>, Error> {
+        let count = images.len();
+        let mut embeddings = vec![0.0; count * self.dimension];
+        let plan = SequentialPlan::new(vec![0; count], self.images);
+        let steps = plan.steps();
+        let mut batches = Prefetcher::start(images.clone(), plan, steps)?;
+        let passes: &[Augment] =
+            if self.mirror { &[Augment::NONE, Augment::MIRRORED] } else { &[Augment::NONE] };
+        let mut tag = 0u64;
+        while let Some(batch) = batches.next() {
+            let batch = batch?;
+            for augment in passes {
+                if self.readback.is_full() {
+                    self.take(passes.len(), &mut embeddings)?;
+                }
+                self.submit(&batch.images, &vec![*augment; self.images], tag)?;
+                tag += 1;
+            }
+            progress((tag as usize / passes.len() * self.images).min(count));
+            batches.recycle(batch);
+        }
+        while self.take(passes.len(), &mut embeddings)? {}
+        Ok(embeddings)
+    }
+
+    fn submit(&mut self, pictures: &[u8], augment: &[Augment], tag: u64) -> Result<(), Error> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let (picture_buffer, picture_offset, _) = self.program.place(self.graph.pictures);
+        let (augment_buffer, augment_offset, _) = self.program.place(self.graph.augment);
+        self.upload.upload(
+            &mut encoder,
+            &[
+                (pictures, picture_buffer, picture_offset),
+                (bytemuck::cast_slice(augment), augment_buffer, augment_offset),
+            ],
+        )?;
+        self.program.encode(&mut encoder);
+        self.readback.copy(&mut encoder, &[self.program.place(self.graph.features)]);
+        self.gpu.queue().submit([encoder.finish()]);
+        self.upload.submitted();
+        self.readback.submitted(tag);
+        Ok(self.gpu.poll()?)
+    }
+
+    /// Adds the oldest finished pass to the rows it belongs to; false when none is under way.
+    fn take(&mut self, passes: usize, embeddings: &mut [f32]) -> Result<bool, Error> {
+        let Some((tag, vectors)) = self.readback.take_oldest()? else { return Ok(false) };
+        let padded = self.images.next_multiple_of(4);
+        let first = tag as usize / passes * self.images;
+        let rows = embeddings[first * self.dimension..].chunks_exact_mut(self.dimension).take(self.images);
+        for (n, row) in rows.enumerate() {
+            for (k, value) in row.iter_mut().enumerate() {
+                *value += vectors[k * padded + n];
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Puts a model's parameters on the device.
+///
+/// # Errors
+/// An allocation that fails.
+pub fn write_parameters(gpu: &Gpu, model: &Model, store: &mut Store) -> Result<(), Error> {
+    let mut specs = super::file::tensors_of(&model.spec);
+    specs.push(model.spec.cosine_parameters());
+    for spec in specs {
+        if let Some(values) = model.parameters.get(spec.name) {
+            store.write(gpu, spec.name, &spec.device_type(), &spec.pad(values))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a model's parameters back from the device into `model`.
+///
+/// # Errors
+/// A device that stopped.
+pub fn read_parameters(gpu: &Gpu, store: &Store, model: &mut Model) -> Result<(), Error> {
+    let mut specs = super::file::tensors_of(&model.spec);
+    specs.push(model.spec.cosine_parameters());
+    for spec in specs {
+        if let Some(values) = store.read(gpu, spec.name)? {
+            model.parameters.insert(spec.name.into(), spec.strip(&values));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Model files: safetensors with these tensors and text entries.
+//!
+//! | tensor | shape | what |
+//! |---|---|---|
+//! | `conv1.weight`, `.bias` | [1, channels·16, w1], [1, w1] | conv1, 4×4 |
+//! | `conv2.weight`, `.bias` | [1, w1·9, w2], [1, w2] | conv2, 3×3 |
+//! | `conv3.weight`, `.bias` | [regions, w2·9, w3], [regions, w3] | conv3, 3×3, a filter set a region |
+//! | `conv4.weight`, `.bias` | [positions, w3·4, w4], [positions, w4] | conv4, 2×2, a filter set a position |
+//! | `deepid2.pool3.weight` | [1, pool3 values, n] | DeepID2 layer on pool3 |
+//! | `deepid2.conv4.weight` | [1, conv4 values, n] | DeepID2 layer on conv4 |
+//! | `deepid2.bias` | [1, n] | n is the length of the DeepID2 vector |
+//! | `softmax.weight`, `.bias` | [1, n, identities], [1, identities] | the identification head |
+//! | `mean` | [channels, rows, columns] | subtracted from the pixels, 0 to 255 |
+//! | `cosine` | [4] | (w, b, 0, 0) of the cosine signal, where it was trained |
+//!
+//! Taps run over (input channel, filter row, filter column), inputs of `deepid2` over (channel, row, column), the last
+//! fastest; outputs are the last dimension. The input is (pixel − mean) / 128.
+//!
+//! | entry | what |
+//! |---|---|
+//! | `kind` | `deepid2-model-1` |
+//! | `network` | [`NetSpec`] as JSON |
+//! | `crop` | [`CropSpec`] as JSON: what is cut from a picture |
+//! | `mirror` | `true`: the embedding is the vector of the picture plus that of its mirror image |
+//! | `threshold` | [`ChosenThreshold`] as JSON |
+//! | `trained_on` | a description of the training data |
+
+use super::Error;
+use super::checkpoint::{self, NamedTensor};
+use crate::data::crop::CropSpec;
+use crate::net::{NetSpec, ParameterSpec};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The value of the entry `kind`.
+pub const KIND: &str = "deepid2-model-1";
+
+/// The distance at and below which two pictures count as one person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChosenThreshold {
+    /// Euclidean distance of embeddings.
+    pub distance: f64,
+    /// Share of the pairs it was chosen on that it judges rightly.
+    pub accuracy: f64,
+    /// Which pairs these were.
+    pub chosen_on: String,
+}
+
+/// A trained network with everything that verifying a picture needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Sizes of the network.
+    pub spec: NetSpec,
+    /// What is cut from a picture; without margin.
+    pub crop: CropSpec,
+    /// Whether the embedding is the sum over the picture and its mirror image.
+    pub mirror: bool,
+    /// Absent before the first validation.
+    pub threshold: Option<ChosenThreshold>,
+    /// The training data, for people to read.
+    pub trained_on: String,
+    /// Values by name, as in the file.
+    pub parameters: BTreeMap<String, Vec<f32>>,
+}
+
+/// Tensors of a model of `spec`, in file order.
+pub fn tensors_of(spec: &NetSpec) -> Vec<ParameterSpec> {
+    let mut all = spec.extractor_parameters();
+    all.extend(spec.softmax_parameters());
+    all.push(spec.mean());
+    all
+}
+
+impl Model {
+    /// Saves the model to `path`, in whole or not at all.
+    ///
+    /// # Errors
+    /// A folder that is missing, read-only or full.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let (tensors, metadata) = self.contents();
+        Ok(checkpoint::save(path, &tensors, &metadata)?)
+    }
+
+    /// Tensors and entries of the file.
+    pub fn contents(&self) -> (Vec<NamedTensor>, BTreeMap<String, String>) {
+        let mut specs = tensors_of(&self.spec);
+        specs.push(self.spec.cosine_parameters());
+        let tensors = specs
+            .into_iter()
+            .filter_map(|spec| {
+                let values = self.parameters.get(spec.name)?.clone();
+                Some(NamedTensor { name: spec.name.into(), dims: spec.dims, values })
+            })
+            .collect();
+        let mut metadata = BTreeMap::from([
+            ("kind".to_string(), KIND.to_string()),
+            ("network".to_string(), json(&self.spec)),
+            ("crop".to_string(), json(&self.crop)),
+            ("mirror".to_string(), self.mirror.to_string()),
+            ("trained_on".to_string(), self.trained_on.clone()),
+        ]);
+        if let Some(threshold) = &self.threshold {
+            metadata.insert("threshold".into(), json(threshold));
+        }
+        (tensors, metadata)
+    }
+
+    /// Loads a model.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated, no safetensors file, of another kind, or whose tensors have other shapes than
+    /// its own description of the network.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Ok(Self::load_with_rest(path)?.0)
+    }
+
+    /// Loads a model and whatever else the file holds.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_rest(path: &Path) -> Result<(Self, checkpoint::Checkpoint), Error> {
+        let mut file = checkpoint::load(path)?;
+        let kind = file.text("kind")?;
+        if kind != KIND {
+            return Err(Error::Kind { path: path.into(), found: kind.into(), expected: KIND });
+        }
+        let spec: NetSpec = entry(path, &file, "network")?;
+        spec.check()?;
+        let crop: CropSpec = entry(path, &file, "crop")?;
+        crop.check()?;
+        let mirror = file.value("mirror", "true or false")?;
+        let threshold = match file.metadata.contains_key("threshold") {
+            true => Some(entry(path, &file, "threshold")?),
+            false => None,
+        };
+        let trained_on = file.text("trained_on")?.to_string();
+        let mut parameters = BTreeMap::new();
+        for spec in tensors_of(&spec) {
+            parameters.insert(spec.name.to_string(), file.take(spec.name, &spec.dims)?);
+        }
+        let cosine = spec.cosine_parameters();
+        if file.dims(cosine.name).is_some() {
+            parameters.insert(cosine.name.to_string(), file.take(cosine.name, &cosine.dims)?);
+        }
+        Ok((Self { spec, crop, mirror, threshold, trained_on, parameters }, file))
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain numbers and text, which JSON can hold")
+}
+
+fn entry<T: DeserializeOwned>(path: &Path, file: &checkpoint::Checkpoint, key: &'static str) -> Result<T, Error> {
+    serde_json::from_str(file.text(key)?)
+        .map_err(|error| Error::Entry { path: path.into(), key, message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::initial_values;
+
+    /// A small untrained model.
+    fn model() -> Model {
+        let spec = NetSpec { height: 31, width: 31, widths: [2, 3, 4, 5], embedding: 6, ..NetSpec::paper(4) };
+        let parameters =
+            tensors_of(&spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect();
+        let crop = CropSpec { height: 31, width: 31, ..CropSpec::default() };
+        let threshold = Some(ChosenThreshold { distance: 1.5, accuracy: 0.9, chosen_on: "10 pairs".into() });
+        Model { spec, crop, mirror: true, threshold, trained_on: "nobody".into(), parameters }
+    }
+
+    #[test]
+    fn a_saved_model_is_loaded_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut saved = model();
+        saved.save(&path).unwrap();
+        assert_eq!(Model::load(&path).unwrap(), saved);
+        saved.parameters.insert("cosine".into(), vec![1.0, 2.0, 0.0, 0.0]);
+        saved.threshold = None;
+        saved.save(&path).unwrap();
+        assert_eq!(Model::load(&path).unwrap(), saved);
+    }
+
+    #[test]
+    fn files_of_another_kind_or_shape_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let (tensors, metadata) = model().contents();
+        let refused = |tensors: &[NamedTensor], metadata: &BTreeMap<String, String>, expected: &[&str]| {
+            checkpoint::save(&path, tensors, metadata).unwrap();
+            let message = Model::load(&path).unwrap_err().to_string();
+            assert!(expected.iter().all(|text| message.contains(text)), "{message}");
+        };
+        let mut other = metadata.clone();
+        other.insert("kind".into(), "resnet".into());
+        refused(&tensors, &other, &["model.safetensors", "resnet"]);
+        let mut other = metadata.clone();
+        other.insert("network".into(), "{}".into());
+        refused(&tensors, &other, &["model.safetensors", "network"]);
+        let mut wider = tensors.clone();
+        wider[0].dims[2] += 1;
+        wider[0].values.resize(wider[0].dims.iter().product(), 0.0);
+        refused(&wider, &metadata, &["conv1.weight", "[1, 48, 2]", "[1, 48, 3]"]);
+        refused(&tensors[1..], &metadata, &["conv1.weight"]);
+    }
+}

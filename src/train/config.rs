@@ -1,0 +1,261 @@
+//! Every setting of a run. Written to `config.toml` in the run's folder, from which the run can be repeated.
+
+use super::Error;
+use super::schedule::{LearningRate, Schedule, VerificationWeight};
+use crate::data::augment::Augmentation;
+use crate::data::crop::CropSpec;
+use crate::data::mean::MeanKind;
+use crate::net::{LocalSharing, NetSpec};
+use crate::ops::Signal;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Settings of a training run. The paper gives none of batch, rate, schedule or augmentation (PAPER: DeepID2, §2);
+/// these defaults are this project's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Folder of identity folders, or a list file.
+    pub data: PathBuf,
+    /// Seed of everything random: split, initial weights, pairs, augmentation.
+    pub seed: u64,
+    /// Times that each picture is seen, on average.
+    pub epochs: u64,
+    /// Pictures a step.
+    pub batch: usize,
+    /// Share of the pairs that show one person.
+    pub same_ratio: f64,
+    /// Verification signal.
+    pub signal: Signal,
+    /// Pairs between updates of the margin.
+    pub margin_every: usize,
+    /// Momentum of SGD.
+    pub momentum: f32,
+    /// Weight decay of SGD.
+    pub weight_decay: f32,
+    /// Share of identities that are held out for validation; 0 trains on all and validates nothing.
+    pub validation_fraction: f64,
+    /// Most pairs of held-out identities that are compared.
+    pub validation_pairs: usize,
+    /// Epochs between validations.
+    pub validate_every: u64,
+    /// Which mean is subtracted from the input.
+    pub mean: MeanKind,
+    /// Whether embeddings are the sum over a picture and its mirror image.
+    pub mirror: bool,
+    /// Decoded pictures are kept in memory up to so many megabytes, and decoded again for each batch beyond.
+    pub cache_megabytes: u64,
+    /// Learning rate and its schedule.
+    pub learning_rate: LearningRate,
+    /// λ and its warm-up.
+    pub verification: VerificationWeight,
+    /// Random changes of training pictures.
+    pub augmentation: Augmentation,
+    /// What is cut from a picture; its margin follows from the augmentation's shift.
+    pub crop: CropSpec,
+    /// Sizes of the network.
+    pub network: NetworkConfig,
+    /// Factors of the learning rate, by the first letters of tensor names.
+    pub rate_scale: Vec<RateScale>,
+}
+
+/// Sizes of the network that the data do not decide.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// Output channels of conv1 to conv4.
+    pub widths: [usize; 4],
+    /// Length of the DeepID2 vector.
+    pub embedding: usize,
+    /// Regions of conv3.
+    pub conv3: LocalSharing,
+}
+
+/// A factor of the learning rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateScale {
+    /// Tensors whose names start with this.
+    pub tensors: String,
+    /// The factor.
+    pub factor: f32,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        let NetSpec { widths, embedding, conv3, .. } = NetSpec::paper(2);
+        Self { widths, embedding, conv3 }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        let augmentation = Augmentation::default();
+        Self {
+            data: PathBuf::new(),
+            seed: 1,
+            epochs: 60,
+            batch: 128,
+            same_ratio: 0.5,
+            signal: Signal::L2,
+            margin_every: 6_400,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            validation_fraction: 0.2,
+            validation_pairs: 4_000,
+            validate_every: 1,
+            mean: MeanKind::Image,
+            mirror: true,
+            cache_megabytes: 2_048,
+            learning_rate: LearningRate { base: 0.01, schedule: Schedule::default() },
+            verification: VerificationWeight::default(),
+            augmentation,
+            crop: CropSpec { margin: augmentation.shift, ..CropSpec::default() },
+            network: NetworkConfig::default(),
+            rate_scale: Vec::new(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The network for `identities` classes.
+    pub fn spec(&self, identities: usize) -> NetSpec {
+        NetSpec {
+            height: self.crop.height as usize,
+            width: self.crop.width as usize,
+            channels: self.crop.channels as usize,
+            identities,
+            widths: self.network.widths,
+            embedding: self.network.embedding,
+            conv3: self.network.conv3,
+        }
+    }
+
+    /// Checks everything that can be checked without the data.
+    ///
+    /// # Errors
+    /// The first setting out of range, by its flag.
+    pub fn check(&self) -> Result<(), Error> {
+        let setting = |fine: bool, flag, value: String, expected| match fine {
+            true => Ok(()),
+            false => Err(Error::Setting { flag, value, expected }),
+        };
+        setting(self.epochs >= 1, "--epochs", self.epochs.to_string(), "at least 1")?;
+        setting(self.batch >= 2, "--batch", self.batch.to_string(), "at least 2 pictures, which form a pair")?;
+        setting((0.0..=1.0).contains(&self.same_ratio), "--same-ratio", self.same_ratio.to_string(), "a share from 0 to 1")?;
+        setting((0.0..1.0).contains(&self.momentum), "--momentum", self.momentum.to_string(), "a number from 0 to below 1")?;
+        setting(
+            (0.0..1.0).contains(&self.weight_decay),
+            "--weight-decay",
+            self.weight_decay.to_string(),
+            "a number from 0 to below 1, such as 0.0005",
+        )?;
+        setting(
+            (0.0..1.0).contains(&self.validation_fraction),
+            "--validation-fraction",
+            self.validation_fraction.to_string(),
+            "a share from 0 (train on everybody) to below 1",
+        )?;
+        setting(self.validation_pairs >= 4, "--validation-pairs", self.validation_pairs.to_string(), "at least 4")?;
+        setting(self.validate_every >= 1, "--validate-every", self.validate_every.to_string(), "at least 1 epoch")?;
+        for scale in &self.rate_scale {
+            let fine = scale.factor >= 0.0 && scale.factor.is_finite();
+            setting(fine, "--rate-scale", scale.factor.to_string(), "TENSORS=FACTOR with a factor from 0")?;
+        }
+        setting(
+            i64::try_from(self.seed).is_ok(),
+            "--seed",
+            self.seed.to_string(),
+            "at most 9223372036854775807, the largest whole number of a TOML file",
+        )?;
+        self.learning_rate.check()?;
+        self.verification.check()?;
+        super::margin::MarginTracker::new(self.margin_every)?;
+        self.crop.check()?;
+        self.augmentation.check(self.crop.margin)?;
+        self.spec(2).check()?;
+        Ok(())
+    }
+
+    /// Reads a configuration file; settings it leaves out have their defaults.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or an unknown or wrong setting, by line.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let wrong = |message: String| Error::ConfigFile { path: path.into(), message };
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// The text of the configuration file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("plain numbers and text, which TOML can hold")
+    }
+
+    /// The first setting in which `other` differs, by name; what only changes speed does not count.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let table = |config: &Self| {
+            let same_speed = Self { cache_megabytes: 0, ..config.clone() };
+            toml::Table::try_from(same_speed).expect("plain numbers and text, which TOML can hold")
+        };
+        first_difference("", &table(self), &table(other))
+    }
+}
+
+fn first_difference(prefix: &str, left: &toml::Table, right: &toml::Table) -> Option<String> {
+    left.iter().find_map(|(key, mine)| match (mine, right.get(key)) {
+        (toml::Value::Table(mine), Some(toml::Value::Table(theirs))) => {
+            first_difference(&format!("{prefix}{key}."), mine, theirs)
+        }
+        (mine, Some(theirs)) if mine == theirs => None,
+        (mine, theirs) => {
+            let theirs = theirs.map_or("absent".into(), ToString::to_string);
+            Some(format!("{prefix}{key} is {mine} in the run and {theirs} now"))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sane_and_survives_its_file() {
+        let config = TrainConfig { data: "faces".into(), ..TrainConfig::default() };
+        config.check().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config.to_toml()).unwrap();
+        assert_eq!(TrainConfig::load(&path).unwrap(), config);
+        std::fs::write(&path, "bath = 128\n").unwrap();
+        let message = TrainConfig::load(&path).unwrap_err().to_string();
+        assert!(message.contains("config.toml") && message.contains("bath"), "{message}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named_by_their_flag() {
+        let good = TrainConfig::default();
+        for (bad, flag) in [
+            (TrainConfig { epochs: 0, ..good.clone() }, "--epochs"),
+            (TrainConfig { batch: 1, ..good.clone() }, "--batch"),
+            (TrainConfig { same_ratio: 1.5, ..good.clone() }, "--same-ratio"),
+            (TrainConfig { momentum: 1.0, ..good.clone() }, "--momentum"),
+            (TrainConfig { weight_decay: f32::NAN, ..good.clone() }, "--weight-decay"),
+            (TrainConfig { validation_fraction: 1.0, ..good.clone() }, "--validation-fraction"),
+            (TrainConfig { seed: u64::MAX, ..good.clone() }, "--seed"),
+        ] {
+            let message = bad.check().unwrap_err().to_string();
+            assert!(message.contains(flag), "{message}");
+        }
+    }
+
+    #[test]
+    fn differences_are_named_in_depth_and_cache_size_is_none() {
+        let run = TrainConfig::default();
+        assert_eq!(run.difference(&TrainConfig { cache_megabytes: 1, ..run.clone() }), None);
+        let mut other = run.clone();
+        other.learning_rate.base = 0.5;
+        let difference = run.difference(&other).unwrap();
+        assert!(difference.contains("learning_rate.base") && difference.contains("0.5"), "{difference}");
+    }
+}
