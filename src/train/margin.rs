@@ -218,13 +218,12 @@ mod tests {
 
     #[test]
     fn the_error_is_balanced_not_counted() {
-        // Two of eleven same pairs lie beyond the one different pair: at 5 two pairs are wrong, FRR
-        // 2/11 and FAR 0; beyond 9 only one pair is wrong, but FAR is 1.
+        // At 2.5 two pairs of twelve are wrong, FRR 2/10 and FAR 0; at 14.5 only one, but FAR 1/2.
         let mut pairs = vec![(1.0, true); 8];
-        pairs.extend([(4.0, true), (6.0, false), (8.0, true), (9.0, true)]);
+        pairs.extend([(4.0, false), (8.0, true), (9.0, true), (20.0, false)]);
         let (tracker, update) = tracked(&pairs);
-        assert_eq!(tracker.margin(), 5.0);
-        assert!((update.unwrap().balanced_error - 1.0 / 11.0).abs() < 1e-15);
+        assert_eq!(tracker.margin(), 2.5);
+        assert!((update.unwrap().balanced_error - 0.1).abs() < 1e-15);
     }
 
     #[test]
