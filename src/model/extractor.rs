@@ -64,8 +64,7 @@ impl Extractor {
         let plan = SequentialPlan::new(vec![0; count], self.images);
         let steps = plan.steps();
         let mut batches = Prefetcher::start(images.clone(), plan, steps)?;
-        let passes: &[Augment] =
-            if self.mirror { &[Augment::NONE, Augment::MIRRORED] } else { &[Augment::NONE] };
+        let passes: &[Augment] = if self.mirror { &[Augment::NONE, Augment::MIRRORED] } else { &[Augment::NONE] };
         let mut tag = 0u64;
         while let Some(batch) = batches.next() {
             let batch = batch?;

@@ -152,8 +152,11 @@ fn json(value: &impl Serialize) -> String {
 }
 
 fn entry<T: DeserializeOwned>(path: &Path, file: &checkpoint::Checkpoint, key: &'static str) -> Result<T, Error> {
-    serde_json::from_str(file.text(key)?)
-        .map_err(|error| Error::Entry { path: path.into(), key, message: error.to_string() })
+    serde_json::from_str(file.text(key)?).map_err(|error| Error::Entry {
+        path: path.into(),
+        key,
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -164,8 +167,7 @@ mod tests {
     /// A small untrained model.
     fn model() -> Model {
         let spec = NetSpec { height: 31, width: 31, widths: [2, 3, 4, 5], embedding: 6, ..NetSpec::paper(4) };
-        let parameters =
-            tensors_of(&spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect();
+        let parameters = tensors_of(&spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect();
         let crop = CropSpec { height: 31, width: 31, ..CropSpec::default() };
         let threshold = Some(ChosenThreshold { distance: 1.5, accuracy: 0.9, chosen_on: "10 pairs".into() });
         Model { spec, crop, mirror: true, threshold, trained_on: "nobody".into(), parameters }

@@ -20,7 +20,9 @@ use thiserror::Error;
 /// Why a model cannot be read, written or run.
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("{path}: its entry `{key}` is not what this version writes ({message}); use a model that `deepid2 train` saved")]
+    #[error(
+        "{path}: its entry `{key}` is not what this version writes ({message}); use a model that `deepid2 train` saved"
+    )]
     Entry { path: PathBuf, key: &'static str, message: String },
     #[error("{path}: a file of kind `{found}`, expected `{expected}`; use a model that `deepid2 train` saved")]
     Kind { path: PathBuf, found: String, expected: &'static str },

@@ -142,8 +142,18 @@ impl TrainConfig {
         };
         setting(self.epochs >= 1, "--epochs", self.epochs.to_string(), "at least 1")?;
         setting(self.batch >= 2, "--batch", self.batch.to_string(), "at least 2 pictures, which form a pair")?;
-        setting((0.0..=1.0).contains(&self.same_ratio), "--same-ratio", self.same_ratio.to_string(), "a share from 0 to 1")?;
-        setting((0.0..1.0).contains(&self.momentum), "--momentum", self.momentum.to_string(), "a number from 0 to below 1")?;
+        setting(
+            (0.0..=1.0).contains(&self.same_ratio),
+            "--same-ratio",
+            self.same_ratio.to_string(),
+            "a share from 0 to 1",
+        )?;
+        setting(
+            (0.0..1.0).contains(&self.momentum),
+            "--momentum",
+            self.momentum.to_string(),
+            "a number from 0 to below 1",
+        )?;
         setting(
             (0.0..1.0).contains(&self.weight_decay),
             "--weight-decay",

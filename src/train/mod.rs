@@ -43,7 +43,9 @@ pub enum Error {
     RunExists { run: PathBuf },
     #[error("{run} holds no run to resume ({missing} is missing); give the folder of a run, or leave --resume out")]
     NothingToResume { run: PathBuf, missing: &'static str },
-    #[error("{run} cannot be resumed with other settings: {difference}; leave the setting out, or start a new run in another --out")]
+    #[error(
+        "{run} cannot be resumed with other settings: {difference}; leave the setting out, or start a new run in another --out"
+    )]
     OtherSettings { run: PathBuf, difference: String },
     #[error("{path}: cannot be created: {source}; choose a folder that you may write to, on a disk with room")]
     CreateFolder { path: PathBuf, source: std::io::Error },
@@ -55,7 +57,9 @@ pub enum Error {
         "step {step}: {what} is not a finite number, so training has diverged; the checkpoints of earlier epochs are kept. Lower --learning-rate, or --lambda, and start again"
     )]
     Diverged { step: u64, what: String },
-    #[error("a batch of {batch} does not fit: {source}. The largest batch that fits this adapter is {largest}: pass --batch {largest}")]
+    #[error(
+        "a batch of {batch} does not fit: {source}. The largest batch that fits this adapter is {largest}: pass --batch {largest}"
+    )]
     BatchTooLarge { batch: usize, largest: usize, source: Box<Error> },
     #[error(transparent)]
     Dataset(#[from] data::dataset::Error),

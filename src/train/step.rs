@@ -5,7 +5,7 @@ use crate::data::loader::Batch;
 use crate::gpu::{Gpu, ReadbackRing, UploadRing};
 use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
 use crate::ops::loss::PAIR_RECORD;
-use crate::tape::{Program, ProgramOptions, StepProfile, Store};
+use crate::tape::{Program, ProgramOptions, StepProfile, Store, plan};
 
 /// Steps that may be under way at once: enough that the device never waits for the host.
 const IN_FLIGHT: usize = 3;
@@ -84,6 +84,16 @@ impl TrainingStep {
         let upload = UploadRing::new(gpu, upload_bytes, IN_FLIGHT)?;
         let readback = ReadbackRing::new(gpu, readback_bytes, IN_FLIGHT)?;
         Ok(Self { gpu: gpu.clone(), graph, program, upload, readback })
+    }
+
+    /// Whether the step would fit the adapter's limits, without allocating anything.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check(gpu: &Gpu, spec: &NetSpec, options: &TrainingOptions) -> Result<(), Error> {
+        let graph = TrainingGraph::new(spec, options)?;
+        plan(&graph.tape, &gpu.target(), &[graph.loss, graph.parts, graph.pairs], true)?;
+        Ok(())
     }
 
     /// Device memory in use.

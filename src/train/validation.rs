@@ -104,11 +104,7 @@ impl Validation {
             threshold: ChosenThreshold {
                 distance: best.distance,
                 accuracy: best.accuracy,
-                chosen_on: format!(
-                    "{} balanced pairs of {} held-out identities",
-                    self.pairs.len(),
-                    self.identities
-                ),
+                chosen_on: format!("{} balanced pairs of {} held-out identities", self.pairs.len(), self.identities),
             },
             trials,
         })
