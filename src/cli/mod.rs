@@ -1,0 +1,94 @@
+//! Command line: one file a subcommand.
+
+mod bench;
+mod demo;
+mod devices;
+mod embed;
+mod eval;
+mod synth;
+mod train;
+mod verify;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use deepid2::data::crop::{CropScale, CropSpec};
+use deepid2::gpu::{Gpu, GpuOptions};
+use deepid2::model::Model;
+use std::process::ExitCode;
+
+/// Trains DeepID2 face-verification networks on any GPU with handwritten kernels, and verifies faces with them.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub struct Cli {
+    /// Index or part of the name of the GPU adapter (see `deepid2 devices`); by default the most capable
+    #[arg(long, global = true, value_name = "NAME|INDEX")]
+    adapter: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the GPU adapters of this system
+    Devices,
+    /// Draw a folder of synthetic faces
+    Synth(synth::SynthArgs),
+    /// Train a network on a folder of faces
+    Train(Box<train::TrainArgs>),
+    /// Tell whether two pictures show one person
+    Verify(verify::VerifyArgs),
+    /// Write the embeddings of all pictures of a folder
+    Embed(embed::EmbedArgs),
+    /// Measure verification accuracy on pairs of pictures
+    Eval(eval::EvalArgs),
+    /// Time the kernels of a training step
+    Bench(bench::BenchArgs),
+    /// Make faces, train on them and verify people never seen in training
+    Demo(demo::DemoArgs),
+}
+
+/// Runs a subcommand.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false });
+    match cli.command {
+        Command::Devices => devices::run(),
+        Command::Synth(args) => synth::run(&args),
+        Command::Train(args) => train::run(&args, open),
+        Command::Verify(args) => verify::run(&args, open),
+        Command::Embed(args) => embed::run(&args, open),
+        Command::Eval(args) => eval::run(&args, open),
+        Command::Bench(args) => bench::run(&args, &open()?),
+        Command::Demo(args) => demo::run(&args, &open()?),
+    }
+}
+
+/// The error and its causes on one line; a cause that its parent already prints is left out.
+pub fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// How pictures that a model verifies are cut, where it differs from the pictures it was trained on.
+#[derive(Debug, Args)]
+struct CropArgs {
+    /// Source pixels an input pixel, `fit`, or `fit:FRACTION`; by default as in training
+    #[arg(long, value_name = "SCALE")]
+    crop_scale: Option<CropScale>,
+}
+
+impl CropArgs {
+    fn of(&self, model: &Model) -> CropSpec {
+        CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop }
+    }
+}
+
+/// 0.9312 as `93.1 %`.
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}

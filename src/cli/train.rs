@@ -1,0 +1,279 @@
+//! `deepid2 train`.
+
+use super::percent;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use deepid2::data::augment::Augmentation;
+use deepid2::data::crop::CropScale;
+use deepid2::data::mean::MeanKind;
+use deepid2::gpu::{self, Gpu};
+use deepid2::net::LocalSharing;
+use deepid2::ops::Signal;
+use deepid2::train::config::RateScale;
+use deepid2::train::interrupt;
+use deepid2::train::run::names;
+use deepid2::train::schedule::{Lambda, Schedule};
+use deepid2::train::{Outcome, TrainConfig, train};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Folder with a sub-folder per identity (jpg, png, pgm, ppm), or a list file of `path identity` lines
+    #[arg(long, value_name = "DIR|LIST", required_unless_present_any = ["config", "resume"])]
+    data: Option<PathBuf>,
+    /// Folder for results; must not hold a run unless --resume
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Go on with the run in --out, with its own settings
+    #[arg(long)]
+    resume: bool,
+    /// Start from the settings of a config.toml; other flags change them
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+
+    /// Times each picture is seen on average [default: 60]
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Pictures a step [default: 128]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Seed of everything random [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Share of pairs that show one person [default: 0.5]
+    #[arg(long, value_name = "SHARE")]
+    same_ratio: Option<f64>,
+    /// Share of identities held out for validation; 0 for none [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    validation_fraction: Option<f64>,
+    /// Most held-out pairs compared [default: 4000]
+    #[arg(long, value_name = "PAIRS")]
+    validation_pairs: Option<usize>,
+    /// Epochs between validations [default: 1]
+    #[arg(long, value_name = "EPOCHS")]
+    validate_every: Option<u64>,
+
+    /// Learning rate of the first step [default: 0.01]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f32>,
+    /// constant, step:EPOCHS:FACTOR, cosine or cosine:FLOOR [default: cosine]
+    #[arg(long)]
+    schedule: Option<Schedule>,
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long)]
+    momentum: Option<f32>,
+    /// Weight decay [default: 0.0005]
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// Factor of the learning rate of tensors whose names start with TENSORS, such as softmax=2; may be repeated
+    #[arg(long, value_name = "TENSORS=FACTOR", value_parser = rate_scale)]
+    rate_scale: Vec<RateScale>,
+
+    /// Verification signal: none, l2, l2+, l2-, l1 or cosine [default: l2]
+    #[arg(long)]
+    signal: Option<Signal>,
+    /// Weight of the verification signal; `inf` trains it alone [default: 0.05]
+    #[arg(long)]
+    lambda: Option<Lambda>,
+    /// Share of all steps that trains identification alone first [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    warm_up: Option<f64>,
+    /// Pairs between updates of the margin [default: 6400; the paper: about 200000]
+    #[arg(long, value_name = "PAIRS")]
+    margin_every: Option<usize>,
+
+    /// Input of the network, HEIGHTxWIDTH, both 8k+7 from 31 [default: 55x47]
+    #[arg(long, value_parser = size)]
+    size: Option<(u32, u32)>,
+    /// Grey input instead of RGB
+    #[arg(long)]
+    gray: bool,
+    /// Centre crop: source pixels an input pixel, `fit`, or `fit:FRACTION` [default: fit]
+    #[arg(long, value_name = "SCALE")]
+    crop_scale: Option<CropScale>,
+    /// What is subtracted from the input [default: image]
+    #[arg(long)]
+    mean: Option<MeanArg>,
+    /// Output channels of conv1 to conv4 [default: 20,40,60,80]
+    #[arg(long, value_parser = widths)]
+    widths: Option<[usize; 4]>,
+    /// Length of the DeepID2 vector [default: 160]
+    #[arg(long)]
+    embedding: Option<usize>,
+    /// Regions of conv3: tiles of 2×2 neurons, or a 2×2 grid [default: tiles]
+    #[arg(long)]
+    conv3: Option<Conv3Arg>,
+
+    /// No random changes of training pictures
+    #[arg(long, conflicts_with_all = ["shift", "no_flip", "brightness"])]
+    no_augment: bool,
+    /// Largest random shift in input pixels [default: 3]
+    #[arg(long, value_name = "PIXELS")]
+    shift: Option<u32>,
+    /// Do not mirror training pictures at random
+    #[arg(long)]
+    no_flip: bool,
+    /// Range of random brightness, 0.1 for ±10 % [default: 0.1]
+    #[arg(long)]
+    brightness: Option<f32>,
+    /// Embed the picture alone rather than the picture plus its mirror image
+    #[arg(long)]
+    no_mirror: bool,
+    /// Memory for decoded pictures; more are decoded again for each batch [default: 2048]
+    #[arg(long, value_name = "MB")]
+    cache_megabytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MeanArg {
+    /// One value for every pixel and channel
+    Image,
+    /// One value for every channel
+    Pixel,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Conv3Arg {
+    Tiles,
+    Grid,
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once(['x', '×']).and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
+    sides.ok_or_else(|| "expected HEIGHTxWIDTH such as 55x47".into())
+}
+
+fn widths(text: &str) -> Result<[usize; 4], String> {
+    let numbers: Option<Vec<usize>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| "expected four numbers such as 20,40,60,80".into())
+}
+
+fn rate_scale(text: &str) -> Result<RateScale, String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(tensors, factor)| Some(RateScale { tensors: tensors.into(), factor: factor.parse().ok()? }));
+    parsed.ok_or_else(|| "expected TENSORS=FACTOR such as softmax=2".into())
+}
+
+impl TrainArgs {
+    fn config(&self) -> Result<TrainConfig> {
+        let base = match (&self.config, self.resume) {
+            (Some(path), _) => Some(path.clone()),
+            (None, true) => Some(self.out.join(names::CONFIG)).filter(|path| path.is_file()),
+            (None, false) => None,
+        };
+        let mut config = base.map_or_else(|| Ok(TrainConfig::default()), |path| TrainConfig::load(&path))?;
+        fn set<T: Clone>(setting: &mut T, flag: &Option<T>) {
+            if let Some(value) = flag {
+                *setting = value.clone();
+            }
+        }
+        set(&mut config.data, &self.data);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.batch, &self.batch);
+        set(&mut config.seed, &self.seed);
+        set(&mut config.same_ratio, &self.same_ratio);
+        set(&mut config.validation_fraction, &self.validation_fraction);
+        set(&mut config.validation_pairs, &self.validation_pairs);
+        set(&mut config.validate_every, &self.validate_every);
+        set(&mut config.learning_rate.base, &self.learning_rate);
+        set(&mut config.learning_rate.schedule, &self.schedule);
+        set(&mut config.momentum, &self.momentum);
+        set(&mut config.weight_decay, &self.weight_decay);
+        set(&mut config.signal, &self.signal);
+        set(&mut config.verification.lambda, &self.lambda);
+        set(&mut config.verification.warm_up, &self.warm_up);
+        set(&mut config.margin_every, &self.margin_every);
+        set(&mut config.crop.scale, &self.crop_scale);
+        set(&mut config.network.widths, &self.widths);
+        set(&mut config.network.embedding, &self.embedding);
+        set(&mut config.cache_megabytes, &self.cache_megabytes);
+        set(&mut config.augmentation.shift, &self.shift);
+        set(&mut config.augmentation.brightness, &self.brightness);
+        if !self.rate_scale.is_empty() {
+            config.rate_scale = self.rate_scale.clone();
+        }
+        if let Some((height, width)) = self.size {
+            (config.crop.height, config.crop.width) = (height, width);
+        }
+        if self.gray {
+            config.crop.channels = 1;
+        }
+        if let Some(mean) = self.mean {
+            config.mean = match mean {
+                MeanArg::Image => MeanKind::Image,
+                MeanArg::Pixel => MeanKind::Pixel,
+                MeanArg::None => MeanKind::None,
+            };
+        }
+        if let Some(conv3) = self.conv3 {
+            config.network.conv3 = match conv3 {
+                Conv3Arg::Tiles => LocalSharing::Tiles,
+                Conv3Arg::Grid => LocalSharing::Grid,
+            };
+        }
+        if self.no_augment {
+            config.augmentation = Augmentation::OFF;
+        }
+        if self.no_flip {
+            config.augmentation.flip = false;
+        }
+        if self.no_mirror {
+            config.mirror = false;
+        }
+        config.crop.margin = config.augmentation.shift;
+        if config.data.as_os_str().is_empty() && !self.resume {
+            bail!("--data is missing: give a folder with a sub-folder per identity");
+        }
+        Ok(config)
+    }
+}
+
+/// Trains, and says how it went and what to do next.
+pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    let config = args.config()?;
+    config.check()?;
+    let gpu = open()?;
+    if !args.quiet {
+        eprintln!("{} ({:?}); the first step waits for its kernels to compile", gpu.info().name, gpu.info().backend);
+    }
+    let outcome = train(&gpu, &config, &args.out, args.resume, &interrupt::installed()?, args.quiet)?;
+    report(&outcome, &args.out);
+    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(interrupt::EXIT_STATUS as u8) })
+}
+
+fn report(outcome: &Outcome, out: &Path) {
+    let run = out.display();
+    if !outcome.finished {
+        println!("stopped after step {}; go on with: deepid2 train --out {run} --resume", outcome.steps);
+        return;
+    }
+    println!("{} steps at {:.0} images/s", outcome.steps, outcome.images_per_second);
+    if let (Some(validated), Some(best)) = (&outcome.validated, outcome.best_accuracy) {
+        println!(
+            "held-out identities: accuracy {}, AUC {:.4}, EER {} (best epoch: accuracy {})",
+            percent(validated.accuracy),
+            validated.auc,
+            percent(validated.eer),
+            percent(best)
+        );
+    }
+    if let Some(floors) = outcome.floors {
+        println!(
+            "for comparison: raw pixels {}, untrained network {}",
+            percent(floors.raw_pixels),
+            percent(floors.untrained)
+        );
+    }
+    let model = if outcome.best_accuracy.is_some() { names::BEST } else { names::LAST };
+    println!("model {run}/{model}, curves {run}/{} and {run}/{}", names::CURVE, names::ROC);
+    println!("try: deepid2 verify {run}/{model} A.jpg B.jpg");
+}
