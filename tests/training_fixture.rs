@@ -32,8 +32,7 @@ fn assert_relative(what: &str, found: f32, expected: f32, tolerance: f32) {
 fn twenty_steps_follow_pytorch() {
     let file = SafeTensors::deserialize(FIXTURE).unwrap();
     let gpu = Gpu::open(&GpuOptions::default()).unwrap_or_else(|error| panic!("{error}"));
-    let spec =
-        NetSpec { height: 39, width: 31, widths: [4, 6, 8, 10], embedding: 16, ..NetSpec::paper(7) };
+    let spec = NetSpec { height: 39, width: 31, widths: [4, 6, 8, 10], embedding: 16, ..NetSpec::paper(7) };
     let mut store = Store::new();
     for parameter in tensors_of(&spec) {
         let name = if parameter.name == "mean" { "mean".into() } else { format!("initial/{}", parameter.name) };
@@ -82,7 +81,12 @@ fn twenty_steps_follow_pytorch() {
         assert_relative(&format!("verification loss of step {at}"), result.verification, verification[at], 1e-4);
         assert_relative(&format!("loss of step {at}"), result.loss, total[at], 1e-4);
         for (pair, (distance, same)) in result.distances.iter().enumerate() {
-            assert_relative(&format!("distance {pair} of step {at}"), *distance, distances[at * BATCH / 2 + pair], 1e-4);
+            assert_relative(
+                &format!("distance {pair} of step {at}"),
+                *distance,
+                distances[at * BATCH / 2 + pair],
+                1e-4,
+            );
             assert_eq!(*same, pair < 2);
         }
     }

@@ -204,7 +204,8 @@ mod tests {
         refused(&tensors, &other, &["model.safetensors", "network"]);
         let mut wider = tensors.clone();
         wider[0].dims[2] += 1;
-        wider[0].values.resize(wider[0].dims.iter().product(), 0.0);
+        let elements = wider[0].dims.iter().product();
+        wider[0].values.resize(elements, 0.0);
         refused(&wider, &metadata, &["conv1.weight", "[1, 48, 2]", "[1, 48, 3]"]);
         refused(&tensors[1..], &metadata, &["conv1.weight"]);
     }

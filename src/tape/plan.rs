@@ -161,3 +161,81 @@ fn check_limits(tape: &Tape, node: &super::Node, scratch: &[super::TensorType], 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{Add, Multiply, Relu, Sgd, SgdRates, Sum};
+    use crate::tape::TensorType;
+
+    const TARGET: Target =
+        Target { uniform_bytes: 65_536, storage_bytes: 1 << 27, workgroups_per_dimension: 65_535, software: true };
+
+    /// Four ReLUs in a row, then a sum.
+    fn chain() -> (Tape, Vec<Var>) {
+        let mut tape = Tape::new();
+        let mut vars = vec![tape.input("x", TensorType::f32(&[64]))];
+        for at in 0..4 {
+            vars.push(tape.apply1(Relu, &[vars[at]]).unwrap());
+        }
+        vars.push(tape.apply1(Sum, &[vars[4]]).unwrap());
+        (tape, vars)
+    }
+
+    #[test]
+    fn a_chain_needs_two_buffers_and_kept_tensors_their_own() {
+        let (tape, vars) = chain();
+        let plan = super::plan(&tape, &TARGET, &[], true).unwrap();
+        assert_eq!((plan.slots.len(), plan.unshared_bytes), (2, 4 * 256 + 4));
+        let keeping = super::plan(&tape, &TARGET, &[vars[1]], true).unwrap();
+        let others = vars[2..].iter().map(|var| keeping.slot_of[var]);
+        assert!(others.into_iter().all(|slot| slot != keeping.slot_of[&vars[1]]));
+        assert_eq!(super::plan(&tape, &TARGET, &[], false).unwrap().slots.len(), 5);
+    }
+
+    #[test]
+    fn no_node_writes_what_it_or_a_later_node_still_reads() {
+        // y and z outlive the chain between them.
+        let (mut tape, vars) = chain();
+        let product = tape.apply1(Multiply, &[vars[1], vars[4]]).unwrap();
+        let last = tape.apply1(Add, &[product, vars[2]]).unwrap();
+        let plan = super::plan(&tape, &TARGET, &[last], true).unwrap();
+        for (index, node) in tape.nodes().iter().enumerate() {
+            for output in &node.outputs {
+                let clobbered = tape.nodes()[index..]
+                    .iter()
+                    .flat_map(|later| &later.inputs)
+                    .any(|read| *read < *output && plan.slot_of.get(read) == plan.slot_of.get(output));
+                assert!(!clobbered, "{} lands on a tensor that is read later", tape.name(*output));
+            }
+        }
+    }
+
+    #[test]
+    fn an_update_in_place_lives_where_the_parameter_does() {
+        let mut tape = Tape::new();
+        let weights = tape.parameter("weights", TensorType::f32(&[4]));
+        let rate = tape.input("rate", TensorType::f32(&[1]));
+        let loss = tape.apply1(Sum, &[weights]).unwrap();
+        let gradient = tape.backward(loss).unwrap()[&weights];
+        let rates = SgdRates { momentum: 0.9, weight_decay: 0.0, scale: 1.0 };
+        Sgd::record(&mut tape, weights, gradient, rate, rates).unwrap();
+        let updated = tape.nodes().last().unwrap().outputs[0];
+        let plan = super::plan(&tape, &TARGET, &[], true).unwrap();
+        assert_eq!(plan.home_of(updated), weights);
+        assert!(!plan.slot_of.contains_key(&updated));
+        // Reading the old weights after the update is a mistake.
+        tape.apply1(Relu, &[weights]).unwrap();
+        let error = super::plan(&tape, &TARGET, &[], true).unwrap_err().to_string();
+        assert!(error.contains("sgd") && error.contains("weights") && error.contains("relu"), "{error}");
+    }
+
+    #[test]
+    fn a_tensor_beyond_a_limit_is_named_with_both_numbers() {
+        let (tape, _) = chain();
+        let error = super::plan(&tape, &Target { storage_bytes: 255, ..TARGET }, &[], true).unwrap_err().to_string();
+        for part in ["tensor x", "256", "max_storage_buffer_binding_size", "255"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
