@@ -11,8 +11,9 @@
 // an image, four to a word.
 //
 // Work split: one invocation = four images × one pooling window × 4·CHANNEL_VECS output channels. The
-// (KERNEL + 1)² window of one input channel is loaded once and meets all these channels at four positions; weights
-// have an address that is uniform over the workgroup. x: images, y: (channel block, window). z is left to a net index.
+// (KERNEL + 1)² window of one input channel is loaded once and meets all these channels at four positions. The weights
+// of a channel are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it. x: images,
+// y: (channel block, window). z is left to a net index.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -32,12 +33,25 @@ const WINDOW_AREA: u32 = 25u;
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
 const LANES: u32 = 32u;
+const SUBGROUP: u32 = 1u;
+const HELD: u32 = 16u;
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> pooled: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> code: array<u32>;
+
+// Σ_{i,j} taps[i, j] · window[a + i, b + j]. A function, because the time to compile one grows with its length squared.
+fn correlate(window: ptr<function, array<vec4f, WINDOW_AREA>>, taps: ptr<function, array<f32, KERNEL_AREA>>, a: u32, b: u32) -> vec4f {
+    var sum = vec4f(0.0);
+    for (var i = 0u; i < KERNEL; i++) { // unroll
+        for (var j = 0u; j < KERNEL; j++) { // unroll
+            sum += (*taps)[i * KERNEL + j] * (*window)[(i + a) * WINDOW + j + b];
+        }
+    }
+    return sum;
+}
 
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -50,6 +64,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let first = group.y / windows * CHANNEL_VECS;
     let tile = 2u * p / TILE_HEIGHT * TILES_X + 2u * q / TILE_WIDTH;
 
+    // Where this lane's share of an input channel's weights lies: slots (tap, vector of output channels).
+    var offsets: array<u32, HELD>;
+    for (var h = 0u; h < HELD; h++) { // unroll
+        let slot = min(h * SUBGROUP + lane % SUBGROUP, KERNEL_AREA * CHANNEL_VECS - 1u);
+        offsets[h] = slot / CHANNEL_VECS * OUT_VECS + min(first + slot % CHANNEL_VECS, OUT_VECS - 1u);
+    }
     var sums: array<vec4f, SUMS>;
     for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
         let b = bias[tile * OUT_VECS + min(first + v, OUT_VECS - 1u)];
@@ -67,19 +87,20 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
                 window[i * WINDOW + j] = images[(corner + i * IN_WIDTH + j) * BATCH_VECS + n];
             }
         }
-        let row = (tile * IN_CHANNELS + c) * KERNEL_AREA;
+        let row = (tile * IN_CHANNELS + c) * KERNEL_AREA * OUT_VECS;
+        var held: array<vec4f, HELD>;
+        for (var h = 0u; h < HELD; h++) { // unroll
+            held[h] = weights[row + offsets[h]];
+        }
         for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
-            let column = min(first + v, OUT_VECS - 1u);
-            for (var i = 0u; i < KERNEL; i++) { // unroll
-                for (var j = 0u; j < KERNEL; j++) { // unroll
-                    let w = weights[(row + i * KERNEL + j) * OUT_VECS + column];
-                    for (var k = 0u; k < 4u; k++) { // unroll
-                        for (var a = 0u; a < 2u; a++) { // unroll
-                            for (var b = 0u; b < 2u; b++) { // unroll
-                                sums[(v * 4u + k) * 4u + a * 2u + b] += w[k] * window[(i + a) * WINDOW + j + b];
-                            }
-                        }
-                    }
+            for (var k = 0u; k < 4u; k++) { // unroll
+                var taps: array<f32, KERNEL_AREA>;
+                for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
+                    const slot = tap * CHANNEL_VECS + v;
+                    taps[tap] = subgroupBroadcast(held[slot / SUBGROUP][k], slot % SUBGROUP);
+                }
+                for (var at = 0u; at < 4u; at++) { // unroll
+                    sums[(v * 4u + k) * 4u + at] += correlate(&window, &taps, at / 2u, at % 2u);
                 }
             }
         }

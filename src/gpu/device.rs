@@ -25,6 +25,9 @@ pub struct Target {
     pub workgroups_per_dimension: u32,
     /// A software rasteriser on a few cores: few, large register tiles win over many invocations.
     pub software: bool,
+    /// Lanes of a subgroup, where a software rasteriser has subgroups of one size; otherwise 1. There a load costs as
+    /// much as a hundred multiply-adds, and lanes that share theirs are the difference. A GPU does without.
+    pub subgroup: usize,
 }
 
 /// An opened device. Cheap to clone; clones share pipelines.
@@ -52,7 +55,8 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Self, Error> {
         let adapter = adapter::choose(&adapter::instance(), options.adapter.as_deref())?;
         let info = adapter.get_info();
-        let features = adapter.features() & (Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
+        let features = adapter.features()
+            & (Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
         let limits = adapter.limits();
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("deepid2"),
@@ -104,11 +108,15 @@ impl Gpu {
     /// The facts that choose specialisations.
     pub fn target(&self) -> Target {
         let limits = self.limits();
+        let info = self.info();
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let fixed = info.subgroup_min_size == info.subgroup_max_size && self.features().contains(Features::SUBGROUP);
         Target {
             uniform_bytes: limits.max_uniform_buffer_binding_size,
             storage_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
-            software: self.info().device_type == wgpu::DeviceType::Cpu,
+            software,
+            subgroup: if software && fixed { info.subgroup_min_size as usize } else { 1 },
         }
     }
 

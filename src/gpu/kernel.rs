@@ -1,13 +1,15 @@
 //! From a `.wgsl` file to the text that one pipeline compiles.
 //!
-//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does three things,
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does four things,
 //! all on text, so that what a driver sees can be printed and read:
 //!
 //! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
 //! 2. loops that end in `{ // unroll` are written out, each copy with its counter as a `const`. Private arrays are then
 //!    only indexed by constants and live in registers on every driver, whatever its own unrolling limits;
 //! 3. a `var<storage, read>` array may be bound as a uniform buffer of fixed length: a uniform address is then one
-//!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers.
+//!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers;
+//! 4. where `const SUBGROUP: u32` is 1, the lanes of a workgroup share nothing: `subgroupBroadcast` becomes a function
+//!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup.
 
 use std::fmt::Write;
 
@@ -96,6 +98,10 @@ impl Kernel {
         assert!(uniforms.is_empty(), "{}: no `var<storage, read> {uniforms:?}: array<vec4f>;`", self.file);
         let mut text = String::new();
         unroll(&lines, &constants, self.file, &mut text);
+        if constants.get("SUBGROUP") == Some(&1) {
+            text = text.replace("subgroupBroadcast(", "own_value(");
+            text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
+        }
         text
     }
 }
@@ -169,6 +175,18 @@ mod tests {
         assert_eq!(text.matches("sum += weights[i][j];").count(), 6);
         assert_eq!(text.matches("const i = 2u;").count(), 1);
         assert!(!text.contains("for ("));
+    }
+
+    #[test]
+    fn lanes_share_values_only_in_subgroups_of_known_size() {
+        let kernel = Kernel {
+            file: "sample.wgsl",
+            source: "const SUBGROUP: u32 = 1u;\nfn f(x: f32) -> f32 { return subgroupBroadcast(x, 0u); }\n",
+            shared: &[],
+        };
+        assert!(!kernel.specialize(&Specialization::default()).contains("subgroupBroadcast"));
+        let text = kernel.specialize(&Specialization::constants(&[("SUBGROUP", 8)]));
+        assert!(text.contains("subgroupBroadcast(x, 0u)") && !text.contains("own_value"));
     }
 
     #[test]

@@ -78,6 +78,8 @@ impl Op for ConvPool {
                 ("WINDOW_AREA", window * window),
                 ("CHANNEL_VECS", tile.channels),
                 ("SUMS", tile.channels * 16),
+                ("SUBGROUP", target.subgroup),
+                ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
                 ("LANES", tile.lanes),
             ]);
         specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
@@ -151,8 +153,9 @@ impl Op for ConvPoolGradWeight {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         let tile = tuning::conv_pool_grad_weight(geometry, target);
-        let window = geometry.kernel + 1;
-        let invocations = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+        let (window, area) = (geometry.kernel + 1, geometry.kernel * geometry.kernel);
+        let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+        let sums = tile.taps * tile.channels * area;
         let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
         let mut dispatches = vec![Dispatch {
             kernel: &GRAD_WEIGHT,
@@ -162,13 +165,18 @@ impl Op for ConvPoolGradWeight {
                 ("WINDOW", window),
                 ("WINDOW_AREA", window * window),
                 ("SHIFTED_AREA", geometry.kernel * window),
-                ("CHANNEL_TILE", tile.channels),
-                ("SUMS", tile.channels * geometry.kernel * geometry.kernel),
+                ("CARRIED", window - 2),
+                ("IN_TILE", tile.taps),
+                ("OUT_TILE", tile.channels),
+                ("WINDOWS", tile.taps * window * window),
+                ("SUMS", sums),
+                ("STORES", sums.div_ceil(tile.lanes)),
                 ("SPLITS", tile.splits),
                 ("LANES", tile.lanes),
+                ("SUBGROUP", target.subgroup),
             ]),
             bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), to],
-            workgroups: [invocations.div_ceil(tile.lanes) as u32, (geometry.tiles() * tile.splits) as u32, 1],
+            workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
         }];
         if tile.splits > 1 {
             let elements = io.outputs[0].elements();
@@ -240,14 +248,21 @@ impl Op for ConvPoolGradData {
         let tile = tuning::conv_pool_grad_data(geometry, target);
         // Pooling windows along an axis that a 2×2 block of inputs depends on.
         let cells = geometry.kernel / 2 + 1;
+        let one_tile = geometry.tiles() == 1;
+        let pairings = if one_tile { geometry.kernel } else { geometry.kernel + geometry.kernel / 2 };
         let mut specialization =
             Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
                 ("CELLS", cells),
                 ("EXPANDED", 2 * cells),
                 ("EXPANDED_AREA", 4 * cells * cells),
                 ("CHANNEL_TILE", tile.channels),
+                ("ONE_TILE", usize::from(one_tile)),
+                ("PAIRINGS", pairings),
+                ("PAIRED_AREA", pairings * pairings),
                 ("SUMS", tile.channels * 4),
                 ("LANES", tile.lanes),
+                ("SUBGROUP", target.subgroup),
+                ("HELD", (tile.channels * pairings * pairings).div_ceil(target.subgroup)),
             ]);
         specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
         let blocks = geometry.in_height.div_ceil(2) * geometry.in_width.div_ceil(2);

@@ -35,7 +35,13 @@ pub struct WeightTile {
 /// The largest workgroup along images that is not mostly idle.
 fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
     let most = if target.software { 8 } else { 32 };
-    geometry.batch_vecs().next_power_of_two().clamp(1, most)
+    // Lanes that share loads must all be there.
+    if target.subgroup > 1 { target.subgroup } else { geometry.batch_vecs().next_power_of_two().clamp(1, most) }
+}
+
+/// The smallest tile that needs no more tiles than `most` would, so that the last one is nearly full.
+fn balanced(count: usize, most: usize) -> usize {
+    count.div_ceil(count.div_ceil(most))
 }
 
 /// The divisor of `count` nearest below or at `most`, so that no tile is ragged; `most` where only 1 divides.
@@ -65,24 +71,23 @@ pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile 
 
 /// Fused convolution and pool.
 pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = even_share(geometry.out_vecs(), if target.software { 5 } else { 1 });
+    let channels = if target.software { balanced(geometry.out_vecs(), 10) } else { 1 };
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
 }
 
 /// Data gradient through the pool.
 pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = even_share(geometry.in_channels, if target.software { 20 } else { 4 });
+    let channels = if target.software { balanced(geometry.in_channels, 20) } else { even_share(geometry.in_channels, 4) };
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
 }
 
 /// Weight gradient through the pool; `taps` counts input channels.
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let windows = (geometry.tile_height / 2) * (geometry.tile_width / 2);
-    let channels = even_share(geometry.out_vecs() * 4, if target.software { 4 } else { 1 });
-    let lanes = if target.software { 8 } else { 32 };
-    let invocations = geometry.in_channels * geometry.out_vecs() * 4 / channels * geometry.tiles();
-    // Enough workgroups to fill the machine, but never fewer than a few windows a split.
-    let wanted = if target.software { 64 } else { 4096 };
-    let splits = wanted.max(1) * lanes / invocations.max(1);
-    WeightTile { lanes, taps: 1, channels, splits: splits.clamp(1, windows.div_ceil(4).max(1)) }
+    let (inputs, outputs) = if target.software { (4, 20) } else { (1, 2) };
+    let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
+    let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
+    // Enough workgroups to fill the machine; a split is at least one row of windows.
+    let wanted: usize = if target.software { 24 } else { 2048 };
+    let splits = wanted.div_ceil(blocks).min(geometry.tile_height / 2);
+    WeightTile { lanes: image_lanes(geometry, target), taps, channels, splits }
 }
