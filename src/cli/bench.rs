@@ -152,12 +152,15 @@ fn print_table(profile: &[StepProfile]) {
     let total: f64 = profile.iter().map(|step| step.milliseconds).sum();
     let mut sorted: Vec<&StepProfile> = profile.iter().collect();
     sorted.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
-    println!("{:<58} {:>9} {:>7} {:>9} {:>7}", "operation:kernel:entry", "ms", "share", "GFLOP/s", "GB/s");
+    println!(
+        "{:<72} {:>9} {:>7} {:>9} {:>7}",
+        "operation, shape of the result (kernel:entry)", "ms", "share", "GFLOP/s", "GB/s"
+    );
     for step in sorted {
         // Nanoseconds and operations: the quotient is in thousands of millions a second.
         let nanoseconds = step.milliseconds * 1e6;
         println!(
-            "{:<58} {:>9.3} {:>6.1}% {:>9.1} {:>7.2}",
+            "{:<72} {:>9.3} {:>6.1}% {:>9.1} {:>7.2}",
             step.label,
             step.milliseconds,
             100.0 * step.milliseconds / total,
@@ -165,5 +168,5 @@ fn print_table(profile: &[StepProfile]) {
             step.bytes as f64 / nanoseconds
         );
     }
-    println!("{:<58} {total:>9.3}", "all dispatches");
+    println!("{:<72} {total:>9.3}", "all dispatches");
 }

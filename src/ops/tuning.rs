@@ -77,7 +77,8 @@ pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile 
 
 /// Data gradient through the pool.
 pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = if target.software { balanced(geometry.in_channels, 20) } else { even_share(geometry.in_channels, 4) };
+    let channels =
+        if target.software { balanced(geometry.in_channels, 20) } else { even_share(geometry.in_channels, 4) };
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
 }
 

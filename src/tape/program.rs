@@ -43,7 +43,7 @@ struct Step {
 /// What one dispatch of a profiled run did.
 #[derive(Debug, Clone)]
 pub struct StepProfile {
-    /// Operation and kernel.
+    /// Operation, shape of its result, kernel and entry point.
     pub label: String,
     /// The operation's name.
     pub op: &'static str,
@@ -310,20 +310,21 @@ fn compile_steps(
                 })
                 .collect();
             // An operation's arithmetic is booked on its first dispatch; the others only reduce.
-            planned.push((node.op.name(), dispatch, places, std::mem::take(&mut flops_left)));
+            let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
+            planned.push((node.op.name(), dims.join("×"), dispatch, places, std::mem::take(&mut flops_left)));
         }
     }
     use rayon::prelude::*;
     let pipelines: Vec<Result<wgpu::ComputePipeline, gpu::Error>> = planned
         .par_iter()
-        .map(|(_, dispatch, _, _)| gpu.pipeline(dispatch.kernel, dispatch.entry, &dispatch.specialization))
+        .map(|(_, _, dispatch, _, _)| gpu.pipeline(dispatch.kernel, dispatch.entry, &dispatch.specialization))
         .collect();
     planned
         .into_iter()
         .zip(pipelines)
-        .map(|((op, dispatch, places, flops), pipeline)| {
+        .map(|((op, shape, dispatch, places, flops), pipeline)| {
             let pipeline = pipeline?;
-            let label = format!("{op}:{}:{}", dispatch.kernel.file, dispatch.entry);
+            let label = format!("{op} {shape} ({}:{})", dispatch.kernel.file, dispatch.entry);
             // The tail guard is inside the binding: hardware discards writes past a binding's end, which would hide them.
             let tail = if options.guarded { GUARD_BYTES } else { 0 };
             let entries: Vec<wgpu::BindGroupEntry> = places
