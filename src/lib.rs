@@ -10,3 +10,5 @@ pub mod report;
 pub mod tape;
 pub mod train;
 pub mod verify;
+
+pub(crate) use gpu::kernel::kernel;

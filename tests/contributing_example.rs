@@ -1,14 +1,13 @@
 //! The worked example of `CONTRIBUTING.md`: y = x², written as a newcomer writes an operation.
 
-use deepid2::gpu::{Gpu, GpuOptions, Kernel, Specialization, Target};
-use deepid2::kernel;
+use deepid2::gpu::{Gpu, GpuOptions, Kernel, Specialization, Target, kernel::LINEAR};
 use deepid2::ops::{Multiply, Sum, flat_workgroups};
 use deepid2::tape::{
     DType, Dispatch, Error, Gradient, Io, Op, Operand, Program, ProgramOptions, Store, Tape, TensorType, Var, evaluate,
 };
 use std::collections::HashMap;
 
-static KERNEL: Kernel = kernel!("../tests/contributing_example.wgsl", "linear.wgsl");
+static KERNEL: Kernel = Kernel::new("contributing_example.wgsl", include_str!("contributing_example.wgsl"), &[LINEAR]);
 const LANES: usize = 64;
 
 /// One invocation an element of the only output.

@@ -9,8 +9,8 @@ use wgpu::{AdapterInfo, Features, Limits};
 pub struct GpuOptions {
     /// Index or part of a name; the most capable adapter when absent.
     pub adapter: Option<String>,
-    /// Compile kernels with bounds checks and loop bounding. Slower (1.3× and more on arithmetic loops); the tests
-    /// run every kernel both ways and expect the same bytes.
+    /// Compile this crate's own kernels with bounds checks and loop bounding, as those of other crates always are.
+    /// Slower (1.3× and more on arithmetic loops); the tests run every kernel both ways and expect the same bytes.
     pub checks: bool,
 }
 

@@ -13,6 +13,9 @@
 
 use std::fmt::Write;
 
+/// `kernels/shared/linear.wgsl`, for kernels of other crates.
+pub const LINEAR: &str = include_str!("../../kernels/shared/linear.wgsl");
+
 /// A WGSL file and the snippets under `kernels/shared` it uses.
 #[derive(Debug)]
 pub struct Kernel {
@@ -22,19 +25,33 @@ pub struct Kernel {
     pub source: &'static str,
     /// Texts put in front of it.
     pub shared: &'static [&'static str],
+    /// Whether it is one of this crate's, whose tests run it with and without bounds checks: only those may go without.
+    pub(super) own: bool,
 }
 
-/// Declares the [`Kernel`] of a file in `kernels/`, with shared snippets by name.
-#[macro_export]
+impl Kernel {
+    /// A kernel of another crate. It always carries bounds checks.
+    pub const fn new(file: &'static str, source: &'static str, shared: &'static [&'static str]) -> Self {
+        Self { file, source, shared, own: false }
+    }
+
+    /// A kernel of this crate, see [`kernel!`].
+    pub(crate) const fn own(file: &'static str, source: &'static str, shared: &'static [&'static str]) -> Self {
+        Self { file, source, shared, own: true }
+    }
+}
+
+/// Declares the [`Kernel`] of a file in this crate's `kernels/`, with shared snippets by name.
 macro_rules! kernel {
     ($file:literal $(, $shared:literal)*) => {
-        $crate::gpu::Kernel {
-            file: $file,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/", $file)),
-            shared: &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/shared/", $shared))),*],
-        }
+        $crate::gpu::Kernel::own(
+            $file,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/", $file)),
+            &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/shared/", $shared))),*],
+        )
     };
 }
+pub(crate) use kernel;
 
 /// Values for a kernel's constants, and which of its inputs are uniform buffers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -159,13 +176,13 @@ fn parse_unrolled_loop(line: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    const SAMPLE: Kernel = Kernel {
-        file: "sample.wgsl",
-        source: "const TILE: u32 = 1u; // rows\n@group(0) @binding(0) var<storage, read> weights: array<vec4f>;\n\
+    const SAMPLE: Kernel = Kernel::new(
+        "sample.wgsl",
+        "const TILE: u32 = 1u; // rows\n@group(0) @binding(0) var<storage, read> weights: array<vec4f>;\n\
                  fn f() -> f32 {\n    var sum = 0.0;\n    for (var i = 0u; i < TILE; i++) { // unroll\n        \
                  for (var j = 0u; j < 2u; j++) { // unroll\n            sum += weights[i][j];\n        }\n    }\n    return sum;\n}\n",
-        shared: &[],
-    };
+        &[],
+    );
 
     #[test]
     fn constants_loops_and_uniforms_are_written_out() {
@@ -179,11 +196,11 @@ mod tests {
 
     #[test]
     fn lanes_share_values_only_in_subgroups_of_known_size() {
-        let kernel = Kernel {
-            file: "sample.wgsl",
-            source: "const SUBGROUP: u32 = 1u;\nfn f(x: f32) -> f32 { return subgroupBroadcast(x, 0u); }\n",
-            shared: &[],
-        };
+        let kernel = Kernel::new(
+            "sample.wgsl",
+            "const SUBGROUP: u32 = 1u;\nfn f(x: f32) -> f32 { return subgroupBroadcast(x, 0u); }\n",
+            &[],
+        );
         assert!(!kernel.specialize(&Specialization::default()).contains("subgroupBroadcast"));
         let text = kernel.specialize(&Specialization::constants(&[("SUBGROUP", 8)]));
         assert!(text.contains("subgroupBroadcast(x, 0u)") && !text.contains("own_value"));

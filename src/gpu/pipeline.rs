@@ -59,7 +59,8 @@ impl Gpu {
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = if self.checks() {
+        let checks = self.checks() || !kernel.own;
+        let module = if checks {
             self.device().create_shader_module(descriptor)
         } else {
             // SAFETY: the text is one of this crate's own kernels, all of which the test suite runs with these checks
@@ -74,7 +75,7 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[],
                 // Every kernel writes its workgroup memory before reading it; the checked build clears it all the same.
-                zero_initialize_workgroup_memory: self.checks(),
+                zero_initialize_workgroup_memory: checks,
             },
             cache: None,
         });
