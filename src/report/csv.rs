@@ -1,6 +1,7 @@
 //! Embeddings as comma-separated values (RFC 4180, though with line feeds).
 
-use super::{Error, rows_of, write_atomically};
+use super::{Error, rows_of};
+use crate::files::atomic_write_with;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ pub fn write_csv(
     };
     let names: Vec<String> = pictures.iter().map(name).collect::<Result<_, Error>>()?;
 
-    write_atomically(path, |file| {
+    Ok(atomic_write_with(path, |file| {
         write!(file, "path{}", if labels.is_some() { ",label" } else { "" })?;
         (0..columns).try_for_each(|column| write!(file, ",f{column}"))?;
         writeln!(file)?;
@@ -46,7 +47,7 @@ pub fn write_csv(
             writeln!(file)?;
         }
         Ok(())
-    })
+    })?)
 }
 
 /// A field in quotes where it holds a separator, a quote or a line break.

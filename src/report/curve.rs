@@ -1,7 +1,8 @@
 //! The training curve: losses above, validation accuracy below, over epochs.
 
 use super::style::{self, GRID, INK, LINE_WIDTH};
-use super::{Drawn, Error, write_atomically};
+use super::{Drawn, Error};
+use crate::files::atomic_write;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::ops::Range;
@@ -51,7 +52,7 @@ pub fn training_curve(path: &Path, points: &[CurvePoint]) -> Result<(), Error> {
 
     let mut svg = String::new();
     lines.draw(&mut svg, &epochs).map_err(|source| Error::Draw { path: path.into(), source })?;
-    write_atomically(path, |file| file.write_all(svg.as_bytes()))
+    Ok(atomic_write(path, svg.as_bytes())?)
 }
 
 /// A measured quantity: runs of neighbouring points with finite values, as (epoch, value).

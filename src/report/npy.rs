@@ -1,7 +1,8 @@
 //! A table of numbers in NumPy's `.npy` format, version 1.0
 //! (`numpy.lib.format`: magic, version, header length, a Python dictionary, then the data).
 
-use super::{Error, rows_of, write_atomically};
+use super::{Error, rows_of};
+use crate::files::atomic_write_with;
 use std::path::Path;
 
 /// The data start at a multiple of this many bytes, as the format asks.
@@ -17,10 +18,10 @@ const PREFIX: usize = 10;
 pub fn write_npy(path: &Path, values: &[f32], columns: usize) -> Result<(), Error> {
     let rows = rows_of(path, values, columns)?;
     let header = header(rows, columns);
-    write_atomically(path, |file| {
+    Ok(atomic_write_with(path, |file| {
         file.write_all(&header)?;
         values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes()))
-    })
+    })?)
 }
 
 fn header(rows: usize, columns: usize) -> Vec<u8> {

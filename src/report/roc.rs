@@ -1,7 +1,8 @@
 //! ROC curves of one or several verifiers.
 
 use super::style::{self, GRID, GUIDE, INK, LINE_WIDTH};
-use super::{Drawn, Error, write_atomically};
+use super::{Drawn, Error};
+use crate::files::atomic_write;
 use crate::verify::roc::{Roc, RocPoint};
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
@@ -44,7 +45,7 @@ pub fn roc(path: &Path, curves: &[(String, Roc)], axis: FarAxis) -> Result<(), E
         FarAxis::Logarithmic => draw(&mut svg, curves, LOWEST_FAR, (0.999 * LOWEST_FAR..1.0).log_scale()),
     };
     drawn.map_err(|source| Error::Draw { path: path.into(), source })?;
-    write_atomically(path, |file| file.write_all(svg.as_bytes()))
+    Ok(atomic_write(path, svg.as_bytes())?)
 }
 
 fn draw<X>(svg: &mut String, curves: &[(String, Roc)], lowest: f64, far_axis: X) -> Drawn

@@ -168,8 +168,13 @@ mod tests {
     use crate::ops::{Add, Multiply, Relu, Sgd, SgdRates, Sum};
     use crate::tape::TensorType;
 
-    const TARGET: Target =
-        Target { uniform_bytes: 65_536, storage_bytes: 1 << 27, workgroups_per_dimension: 65_535, software: true };
+    const TARGET: Target = Target {
+        uniform_bytes: 65_536,
+        storage_bytes: 1 << 27,
+        workgroups_per_dimension: 65_535,
+        software: true,
+        subgroup: 1,
+    };
 
     /// Four ReLUs in a row, then a sum.
     fn chain() -> (Tape, Vec<Var>) {

@@ -6,6 +6,9 @@
 //! the verification error of those pairs. The error is balanced, (FRR + FAR)/2. Until the first
 //! update m = 0: same pairs pull and different pairs do not push.
 
+use crate::verify::threshold::Criterion;
+use crate::verify::trials::Trials;
+
 /// Pairs between updates in the paper (DeepID2 §2).
 pub const PAPER_PAIRS: usize = 200_000;
 /// Most pairs between updates, 800 MB of them: far more than any use, little enough to hold.
@@ -121,7 +124,7 @@ impl MarginTracker {
         if self.pairs.len() < self.every {
             return Ok(None);
         }
-        let best = best_threshold(&mut self.pairs);
+        let best = best_threshold(&self.pairs);
         self.pairs.clear();
         if let Some(threshold) = best {
             self.margin = threshold.value;
@@ -143,45 +146,18 @@ impl MarginTracker {
     }
 }
 
-/// The threshold with the least balanced error; the lowest of several. Exact: between two
-/// neighbouring distances all thresholds are alike, so one of each gap is tried, its middle.
+/// The threshold with the least balanced error; the lowest of several. Exact, by sorting.
 ///
 /// Nothing where no threshold beats the ½ of calling all pairs the same: only same or only
 /// different pairs, all distances equal, or different pairs nearer than same ones.
-///
-/// Sorts the pairs: O(n log n).
-fn best_threshold(pairs: &mut [Pair]) -> Option<Threshold> {
-    pairs.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance));
-    let same = pairs.iter().filter(|pair| pair.same).count() as u64;
-    let different = pairs.len() as u64 - same;
-    // (FRR + FAR)/2 times 2·same·different, in whole numbers so that equal errors compare equal.
-    let scaled = |rejected_same: u64, accepted_different: u64| rejected_same * different + accepted_different * same;
-    let mut least = scaled(same, 0);
-    let mut best = None;
-    let (mut below_same, mut below_different) = (0, 0);
-    for neighbours in pairs.windows(2) {
-        let [below, above] = [neighbours[0], neighbours[1]];
-        if below.same {
-            below_same += 1;
-        } else {
-            below_different += 1;
-        }
-        let error = scaled(same - below_same, below_different);
-        if below.distance < above.distance && error < least {
-            least = error;
-            best = Some((below.distance, above.distance));
-        }
-    }
-    let (below, above) = best?;
-    let balanced_error = least as f64 / (2.0 * same as f64 * different as f64);
-    Some(Threshold { value: between(below, above), balanced_error })
-}
-
-/// The middle of `below` < `above`; `above` where rounding would put the middle on `below`, which
-/// must stay below the threshold.
-fn between(below: f32, above: f32) -> f32 {
-    let middle = (f64::midpoint(f64::from(below), f64::from(above))) as f32;
-    if middle > below { middle } else { above }
+fn best_threshold(pairs: &[Pair]) -> Option<Threshold> {
+    let trials = Trials::new(pairs.iter().map(|pair| (f64::from(pair.distance), pair.same))).ok()?;
+    let best = trials.best_threshold(Criterion::BalancedError);
+    let balanced_error = best.balanced_error();
+    // Midway between two floats, and rounded up: the lower of them stays below the margin.
+    let rounded = best.distance as f32;
+    let value = if f64::from(rounded) < best.distance { rounded.next_up() } else { rounded };
+    (balanced_error < 0.5).then_some(Threshold { value, balanced_error })
 }
 
 #[cfg(test)]
@@ -242,7 +218,6 @@ mod tests {
             assert!(below < tracker.margin() && tracker.margin() <= above);
             assert_eq!(update.unwrap().balanced_error, 0.0);
         }
-        assert!(between(0.0, f32::MAX).is_finite() && between(f32::MAX.next_down(), f32::MAX).is_finite());
     }
 
     #[test]
