@@ -8,8 +8,10 @@
 // Layout: batch-last, four images a vec4f; weights [tiles, taps, OUT_VECS] as vec4f over output channels.
 //
 // Work split: one invocation = 4·IMAGE_VECS images × one position × 4·CHANNEL_VECS output channels, an outer product
-// at each tap: IMAGE_VECS + CHANNEL_VECS loads for 16·IMAGE_VECS·CHANNEL_VECS multiply-adds. x: images, y: (channel
-// block, position).
+// at each tap. The weights of a tap are the same for all lanes: each of SUBGROUP lanes loads a share of them and
+// broadcasts it, so IMAGE_VECS + CHANNEL_VECS / SUBGROUP loads meet in 16·IMAGE_VECS·CHANNEL_VECS multiply-adds. DEPTH
+// taps, a divisor of their number, are taken at once: where registers spill, each sum is then spilled that much less.
+// x: images, y: (channel block, position).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -28,6 +30,10 @@ const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 4u;
 const RELU: u32 = 0u;
 const LANES: u32 = 32u;
+const SUBGROUP: u32 = 1u;
+const DEPTH: u32 = 1u;
+const HELD: u32 = 1u; // DEPTH · CHANNEL_VECS / SUBGROUP, rounded up
+const LOADED: u32 = 1u; // DEPTH · IMAGE_VECS
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
@@ -42,6 +48,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let first = group.y / positions * CHANNEL_VECS;
     let tile = y / TILE_HEIGHT * TILES_X + x / TILE_WIDTH;
 
+    // Where this lane's share of the weights of DEPTH taps lies: slots (tap, vector of output channels).
+    var offsets: array<u32, HELD>;
+    for (var h = 0u; h < HELD; h++) { // unroll
+        let slot = min(h * SUBGROUP + lane % SUBGROUP, DEPTH * CHANNEL_VECS - 1u);
+        offsets[h] = slot / CHANNEL_VECS * OUT_VECS + min(first + slot % CHANNEL_VECS, OUT_VECS - 1u);
+    }
     var sums: array<vec4f, SUMS>;
     for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
         let b = bias[tile * OUT_VECS + min(first + v, OUT_VECS - 1u)];
@@ -51,21 +63,32 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             }
         }
     }
-    for (var c = 0u; c < IN_CHANNELS; c++) {
-        for (var i = 0u; i < KERNEL; i++) {
-            for (var j = 0u; j < KERNEL; j++) {
-                let pixel = ((c * IN_HEIGHT + y + i) * IN_WIDTH + x + j) * BATCH_VECS;
-                var inputs: array<vec4f, IMAGE_VECS>;
-                for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                    inputs[m] = images[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
+    for (var step = 0u; step < IN_CHANNELS * KERNEL * KERNEL / DEPTH; step++) {
+        var held: array<vec4f, HELD>;
+        for (var h = 0u; h < HELD; h++) { // unroll
+            held[h] = weights[(tile * IN_CHANNELS * KERNEL * KERNEL + step * DEPTH) * OUT_VECS + offsets[h]];
+        }
+        var inputs: array<vec4f, LOADED>;
+        for (var d = 0u; d < DEPTH; d++) { // unroll
+            let tap = step * DEPTH + d;
+            let c = tap / (KERNEL * KERNEL);
+            let i = tap % (KERNEL * KERNEL) / KERNEL;
+            let j = tap % KERNEL;
+            let pixel = ((c * IN_HEIGHT + y + i) * IN_WIDTH + x + j) * BATCH_VECS;
+            for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+                inputs[d * IMAGE_VECS + m] = images[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
+            }
+        }
+        for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
+            for (var k = 0u; k < 4u; k++) { // unroll
+                var w: array<f32, DEPTH>;
+                for (var d = 0u; d < DEPTH; d++) { // unroll
+                    const slot = d * CHANNEL_VECS + v;
+                    w[d] = subgroupBroadcast(held[slot / SUBGROUP][k], slot % SUBGROUP);
                 }
-                let row = ((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j;
-                for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
-                    let w = weights[row * OUT_VECS + min(first + v, OUT_VECS - 1u)];
-                    for (var k = 0u; k < 4u; k++) { // unroll
-                        for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                            sums[(v * 4u + k) * IMAGE_VECS + m] += w[k] * inputs[m];
-                        }
+                for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+                    for (var d = 0u; d < DEPTH; d++) { // unroll
+                        sums[(v * 4u + k) * IMAGE_VECS + m] += w[d] * inputs[d * IMAGE_VECS + m];
                     }
                 }
             }

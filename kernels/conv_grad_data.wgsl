@@ -5,7 +5,8 @@
 // Layout as in conv_forward.wgsl.
 //
 // Work split: one invocation = 4·IMAGE_VECS images × one input position × CHANNEL_TILE input channels; output channels
-// come four at a time, one weight vec4f for each input channel. x: images, y: (channel block, position).
+// come four at a time, one weight vec4f for each input channel. These are the same for all lanes: each of SUBGROUP lanes
+// loads a share of them and broadcasts it. x: images, y: (channel block, position).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -24,6 +25,8 @@ const LOADED: u32 = 4u;
 const CHANNEL_TILE: u32 = 1u;
 const SUMS: u32 = 1u;
 const LANES: u32 = 32u;
+const SUBGROUP: u32 = 1u;
+const HELD: u32 = 1u; // CHANNEL_TILE / SUBGROUP, rounded up
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
@@ -57,12 +60,16 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                         gradients[k * IMAGE_VECS + m] = upstream[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
                     }
                 }
+                var held: array<vec4f, HELD>;
+                for (var h = 0u; h < HELD; h++) { // unroll
+                    let c = min(first + h * SUBGROUP + lane % SUBGROUP, IN_CHANNELS - 1u);
+                    held[h] = weights[(((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j) * OUT_VECS + v];
+                }
                 for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
-                    let c = min(first + t, IN_CHANNELS - 1u);
-                    let w = weights[(((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j) * OUT_VECS + v];
                     for (var k = 0u; k < 4u; k++) { // unroll
+                        let w = subgroupBroadcast(held[t / SUBGROUP][k], t % SUBGROUP);
                         for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                            sums[t * IMAGE_VECS + m] += w[k] * gradients[k * IMAGE_VECS + m];
+                            sums[t * IMAGE_VECS + m] += w * gradients[k * IMAGE_VECS + m];
                         }
                     }
                 }

@@ -13,7 +13,7 @@
 // row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
 // selects and one multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed
 // order. x: (input channel block, output channel block), y: (tile, split).
-// grad_bias: one workgroup a (tile, channel), a tree over lanes.
+// grad_bias: one workgroup a (tile, channel), lanes along images.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -69,26 +69,6 @@ fn accumulate(sums: ptr<function, array<f32, SUMS>>, first: u32, x: array<vec4f,
     for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
         (*sums)[first + tap] += dot(x[tap], g);
     }
-}
-
-var<workgroup> lane_sums: array<f32, LANES>;
-
-// Σ over lanes, in a fixed order, in every lane.
-fn total(value: f32, lane: u32) -> f32 {
-    var sum = 0.0;
-    if (SUBGROUP == LANES) {
-        for (var l = 0u; l < SUBGROUP; l++) { // unroll
-            sum += subgroupBroadcast(value, l);
-        }
-        return sum;
-    }
-    workgroupBarrier();
-    lane_sums[lane] = value;
-    workgroupBarrier();
-    for (var l = 0u; l < LANES; l++) {
-        sum += lane_sums[l];
-    }
-    return sum;
 }
 
 @compute @workgroup_size(LANES)
@@ -192,11 +172,6 @@ fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             }
         }
     }
-    lane_sums[lane] = sum;
-    workgroupBarrier();
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        if (lane < half) { lane_sums[lane] += lane_sums[lane + half]; }
-        workgroupBarrier();
-    }
-    if (lane == 0u) { grad_bias_out[tile * OUT_VECS * 4u + o] = lane_sums[0]; }
+    let all = total(sum, lane);
+    if (lane == 0u) { grad_bias_out[tile * OUT_VECS * 4u + o] = all; }
 }

@@ -45,6 +45,7 @@ struct Shared {
     pipelines: PipelineCache,
     lost: Arc<Mutex<Option<String>>>,
     checks: bool,
+    target: Target,
 }
 
 impl Gpu {
@@ -72,6 +73,15 @@ impl Gpu {
             *lost_by_callback.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
                 Some(format!("{reason:?}: {message}"));
         });
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let one_size = info.subgroup_min_size == info.subgroup_max_size && features.contains(Features::SUBGROUP);
+        let target = Target {
+            uniform_bytes: limits.max_uniform_buffer_binding_size,
+            storage_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+            software,
+            subgroup: if software && one_size { info.subgroup_min_size as usize } else { 1 },
+        };
         let shared = Shared {
             info,
             features,
@@ -81,6 +91,7 @@ impl Gpu {
             pipelines: PipelineCache::default(),
             lost,
             checks: options.checks,
+            target,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -107,17 +118,15 @@ impl Gpu {
 
     /// The facts that choose specialisations.
     pub fn target(&self) -> Target {
-        let limits = self.limits();
-        let info = self.info();
-        let software = info.device_type == wgpu::DeviceType::Cpu;
-        let fixed = info.subgroup_min_size == info.subgroup_max_size && self.features().contains(Features::SUBGROUP);
-        Target {
-            uniform_bytes: limits.max_uniform_buffer_binding_size,
-            storage_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
-            workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
-            software,
-            subgroup: if software && fixed { info.subgroup_min_size as usize } else { 1 },
-        }
+        self.shared.target
+    }
+
+    /// The same device with the kernels of a hardware GPU: its tiles, and lanes that share nothing.
+    #[cfg(test)]
+    pub(crate) fn with_hardware_tiles(mut self) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a device that was just opened");
+        shared.target = Target { software: false, subgroup: 1, ..shared.target };
+        self
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {

@@ -10,7 +10,7 @@ use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, Tenso
 
 static FORWARD: Kernel = kernel!("conv_forward.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "total.wgsl");
 
 /// out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · input[c, y + i, x + j, n]), t the weight tile
 /// of (y, x). Inputs: input, weights, bias with the shapes of [`ConvGeometry`].
@@ -69,6 +69,7 @@ impl Op for Conv {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = recorded(self, io.inputs[0]);
         let tile = tuning::conv_forward(&geometry, target);
+        let depth = tuning::conv_forward_depth(&geometry, target);
         let mut specialization = Specialization::constants(&geometry.constants()).with(&[
             ("OUT_HEIGHT", geometry.out_height),
             ("OUT_WIDTH", geometry.out_width),
@@ -77,6 +78,10 @@ impl Op for Conv {
             ("SUMS", tile.channels * 4 * tile.image_vecs),
             ("RELU", usize::from(self.relu)),
             ("LANES", tile.lanes),
+            ("SUBGROUP", target.subgroup),
+            ("DEPTH", depth),
+            ("HELD", (depth * tile.channels).div_ceil(target.subgroup)),
+            ("LOADED", depth * tile.image_vecs),
         ]);
         specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
         specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
@@ -152,7 +157,7 @@ impl Op for ConvGradWeight {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         let tile = tuning::conv_grad_weight(geometry, target);
-        let invocations = geometry.taps().div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+        let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
         let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
         let mut dispatches = vec![Dispatch {
             kernel: &GRAD_WEIGHT,
@@ -162,13 +167,13 @@ impl Op for ConvGradWeight {
                 ("OUT_WIDTH", geometry.out_width),
                 ("TILES", geometry.tiles()),
                 ("TAP_TILE", tile.taps),
-                ("CHANNEL_TILE", tile.channels),
-                ("SUMS", tile.taps * tile.channels),
                 ("SPLITS", tile.splits),
                 ("LANES", tile.lanes),
+                ("SUBGROUP", target.subgroup),
+                ("HELD", tile.taps.div_ceil(target.subgroup)),
             ]),
             bindings: vec![Operand::In(0), Operand::In(1), to],
-            workgroups: [invocations.div_ceil(tile.lanes) as u32, (geometry.tiles() * tile.splits) as u32, 1],
+            workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
         }];
         if tile.splits > 1 {
             let elements = io.outputs[0].elements();
@@ -201,7 +206,7 @@ impl Op for ConvGradBias {
         Ok(vec![self.geometry.bias()])
     }
 
-    fn dispatches(&self, _io: Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         vec![Dispatch {
             kernel: &GRAD_WEIGHT,
@@ -210,7 +215,8 @@ impl Op for ConvGradBias {
                 ("OUT_HEIGHT", geometry.out_height),
                 ("OUT_WIDTH", geometry.out_width),
                 ("TILES", geometry.tiles()),
-                ("LANES", tuning::BIAS_LANES),
+                ("LANES", tuning::bias_lanes(target)),
+                ("SUBGROUP", target.subgroup),
             ]),
             bindings: vec![Operand::In(0), Operand::Out(0)],
             workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
@@ -250,6 +256,8 @@ impl Op for ConvGradData {
             ("CHANNEL_TILE", tile.channels),
             ("SUMS", tile.channels * tile.image_vecs),
             ("LANES", tile.lanes),
+            ("SUBGROUP", target.subgroup),
+            ("HELD", tile.channels.div_ceil(target.subgroup)),
         ]);
         specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
         let blocks = geometry.in_channels.div_ceil(tile.channels);
@@ -381,7 +389,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(16))]
+        #![proptest_config(crate::ops::testing::config(10))]
 
         #[test]
         fn convolution_and_its_gradients_match_the_reference(
@@ -409,6 +417,16 @@ mod tests {
     fn a_fully_connected_layer_is_a_convolution_of_one_position() {
         let conv = Conv::fully_connected(13, false);
         check(Case::new(conv, inputs(&conv, &[5, 3, 2, 12], 5)).bilinear());
+    }
+
+    #[test]
+    fn layers_wider_than_a_tile_match_the_reference() {
+        // Ragged last tiles of taps, of input and output channels, and of images.
+        let conv = Conv::fully_connected(70, false);
+        check(Case::new(conv, inputs(&conv, &[93, 1, 1, 68], 6)).bilinear());
+        let sharing = Sharing::UNSHARED;
+        let conv = Conv { out_channels: 37, kernel: 2, sharing, relu: false, flatten: false };
+        check(Case::new(conv, inputs(&conv, &[43, 3, 2, 36], 7)).bilinear());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, 
 
 static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "total.wgsl");
 
 /// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
 /// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4
@@ -209,14 +209,16 @@ impl Op for ConvPoolGradBias {
         Ok(vec![self.geometry.bias()])
     }
 
-    fn dispatches(&self, _io: Io, _target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         vec![Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_bias",
-            specialization: Specialization::constants(&geometry.constants())
-                .with(&pooled_constants(geometry))
-                .with(&[("TILES", geometry.tiles()), ("LANES", tuning::BIAS_LANES)]),
+            specialization: Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
+                ("TILES", geometry.tiles()),
+                ("LANES", tuning::bias_lanes(target)),
+                ("SUBGROUP", target.subgroup),
+            ]),
             bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
         }]
@@ -309,7 +311,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(16))]
+        #![proptest_config(crate::ops::testing::config(10))]
 
         #[test]
         fn fused_convolution_and_its_gradients_match_the_reference(
@@ -328,6 +330,16 @@ mod tests {
             let conv = ConvPool { out_channels, kernel, sharing };
             let dims = [in_channels, 2 * rows + kernel - 1, 2 * columns + kernel - 1, batch];
             check(Case::new(conv, inputs(&conv, &dims, seed)).kinked());
+        }
+    }
+
+    #[test]
+    fn layers_wider_than_a_tile_match_the_reference() {
+        // Ragged last tiles of input and output channels and of images; several rows and columns of windows.
+        let tiles = Sharing::Tiles { height: 2, width: 4 };
+        for (in_channels, out_channels, kernel, sharing) in [(21, 44, 3, Sharing::Everywhere), (23, 41, 2, tiles)] {
+            let conv = ConvPool { out_channels, kernel, sharing };
+            check(Case::new(conv, inputs(&conv, &[in_channels, 5 + kernel, 5 + kernel, 36], 8)).kinked());
         }
     }
 

@@ -32,6 +32,13 @@ pub fn gpus() -> &'static [Gpu; 2] {
     })
 }
 
+/// The device running the kernels that a hardware GPU would get.
+pub fn hardware_tiles() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    let options = GpuOptions { adapter: None, checks: false };
+    GPU.get_or_init(|| Gpu::open(&options).unwrap_or_else(|e| panic!("{e}")).with_hardware_tiles())
+}
+
 /// Values of an input, exactly representable on the device.
 #[derive(Debug, Clone)]
 pub struct Tensor {
@@ -225,18 +232,23 @@ pub fn gpu_outputs(case: &Case) -> Vec<Vec<f64>> {
 
 /// Everything that can be expected of `case`.
 pub fn check(case: Case) {
-    let device_outputs = check_forward(&case);
+    let [outputs, outputs_of_other_tiles] = check_forward(&case);
     if case.gradients {
-        check_gradients(&case, &device_outputs);
+        let [with_checks, without_checks] = gpus();
+        let devices =
+            [(with_checks, &outputs), (without_checks, &outputs), (hardware_tiles(), &outputs_of_other_tiles)];
+        check_gradients(&case, &devices);
     }
 }
 
-fn check_forward(case: &Case) -> Vec<Vec<f64>> {
+/// Compares the outputs with the reference; returns those of the software tiles and those of the hardware tiles.
+fn check_forward(case: &Case) -> [Vec<Vec<f64>>; 2] {
     let (tape, inputs, outputs) = case.record();
     let values = evaluate(&tape, &case.given(&inputs)).unwrap();
     let [with_checks, without_checks] = gpus();
     let found = case.run(without_checks, &tape, &inputs, &outputs);
-    for (output, found) in outputs.iter().zip(&found) {
+    let other_tiles = case.run(hardware_tiles(), &tape, &inputs, &outputs);
+    for (output, found) in outputs.iter().zip(&found).chain(outputs.iter().zip(&other_tiles)) {
         let what = format!("{} output {}", case.op.name(), tape.name(*output));
         match tape.ty(*output).dtype {
             DType::F32 => assert_close(&what, found, &values[output.0], 1e-5),
@@ -251,7 +263,7 @@ fn check_forward(case: &Case) -> Vec<Vec<f64>> {
     for (a, b) in found.iter().flatten().zip(checked.iter().flatten()) {
         assert_eq!(a.to_bits(), b.to_bits(), "{}: shader checks change the result", case.op.name());
     }
-    found
+    [found, other_tiles]
 }
 
 /// Scalar loss Σ coefficient · output over all float outputs: an upstream gradient that differs everywhere.
@@ -277,7 +289,8 @@ fn with_loss(case: &Case, tape: &mut Tape, outputs: &[Var]) -> (Var, Vec<Tensor>
     (loss.expect("a float output"), coefficients)
 }
 
-fn check_gradients(case: &Case, device_outputs: &[Vec<f64>]) {
+/// Analytic gradients against finite differences, and those of each device, given its outputs, against the analytic ones.
+fn check_gradients(case: &Case, devices: &[(&Gpu, &Vec<Vec<f64>>)]) {
     let (mut tape, inputs, outputs) = case.record();
     let (loss, coefficients) = with_loss(case, &mut tape, &outputs);
     let gradients = tape.backward(loss).unwrap();
@@ -289,11 +302,11 @@ fn check_gradients(case: &Case, device_outputs: &[Vec<f64>]) {
         finite_differences(case, *index, &values[var.0]);
     }
 
-    // The device's own arg-maxima and ReLU pattern, so that a near tie decided the other way is not a difference.
-    let mut given = case.given(&inputs);
-    given.extend(outputs.iter().copied().zip(device_outputs.iter().cloned()));
-    let values = evaluate(&tape, &given).unwrap();
-    for gpu in gpus() {
+    for (gpu, device_outputs) in devices {
+        // The device's own arg-maxima and ReLU pattern, so that a near tie decided the other way is not a difference.
+        let mut given = case.given(&inputs);
+        given.extend(outputs.iter().copied().zip(device_outputs.iter().cloned()));
+        let values = evaluate(&tape, &given).unwrap();
         let found = case.run(gpu, &tape, &inputs, &vars);
         for ((index, var), found) in wanted.iter().zip(&vars).zip(&found) {
             let what = format!("{} gradient of input {index}", case.op.name());

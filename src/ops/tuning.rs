@@ -5,8 +5,10 @@
 use super::geometry::ConvGeometry;
 use crate::gpu::Target;
 
-/// Lanes of the bias-gradient tree.
-pub const BIAS_LANES: usize = 32;
+/// Lanes that share the sum of a bias gradient.
+pub fn bias_lanes(target: &Target) -> usize {
+    if target.subgroup > 1 { target.subgroup } else { 32 }
+}
 
 /// Tile of a forward or data-gradient kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,21 +54,41 @@ fn even_share(count: usize, most: usize) -> usize {
 
 /// Convolution without pooling: conv4 and the fully connected layers.
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = even_share(geometry.out_vecs(), if target.software { 5 } else { 2 });
-    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+    let channels = if target.software { balanced(geometry.out_vecs(), 8) } else { even_share(geometry.out_vecs(), 2) };
+    let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
+    image_tile(geometry, target, channels, blocks)
+}
+
+/// Taps that a step of the forward convolution takes, a divisor of their number.
+pub fn conv_forward_depth(geometry: &ConvGeometry, target: &Target) -> usize {
+    let most = if target.software { 2 } else { 1 };
+    (1..=most).rev().find(|depth| geometry.taps().is_multiple_of(*depth)).unwrap_or(1)
+}
+
+/// Images of an invocation: as many as leave each core of a software device a few workgroups, of `blocks` to begin with.
+fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks: usize) -> ImageTile {
+    let lanes = image_lanes(geometry, target);
+    let rounds = geometry.batch_vecs().div_ceil(lanes);
+    let fits = |image_vecs: &usize| *image_vecs <= rounds && blocks * rounds.div_ceil(*image_vecs) >= 8;
+    let image_vecs = if target.software { [4, 2].into_iter().find(fits).unwrap_or(1) } else { 1 };
+    ImageTile { lanes, image_vecs, channels }
 }
 
 /// Data gradient without pooling.
 pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = even_share(geometry.in_channels, if target.software { 20 } else { 4 });
-    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
+    let most = if target.software { 40 } else { 4 };
+    let channels =
+        if target.software { balanced(geometry.in_channels, most) } else { even_share(geometry.in_channels, most) };
+    let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
+    let tile = image_tile(geometry, target, channels, blocks);
+    ImageTile { image_vecs: tile.image_vecs.min(2), ..tile }
 }
 
 /// Weight gradient without pooling.
 pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let channels = even_share(geometry.out_vecs() * 4, if target.software { 8 } else { 4 });
-    let lanes = if target.software { 8 } else { 32 };
-    WeightTile { lanes, taps: even_share(geometry.taps(), if target.software { 8 } else { 4 }), channels, splits: 1 }
+    let taps = if target.software { balanced(geometry.taps(), 80) } else { even_share(geometry.taps(), 4) };
+    let lanes = if target.subgroup > 1 { target.subgroup } else { geometry.out_vecs().next_power_of_two().min(32) };
+    WeightTile { lanes, taps, channels: 4, splits: 1 }
 }
 
 /// Fused convolution and pool.
@@ -84,7 +106,7 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
 
 /// Weight gradient through the pool; `taps` counts input channels.
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let (inputs, outputs) = if target.software { (4, 20) } else { (1, 2) };
+    let (inputs, outputs) = if target.software { (4, 8) } else { (1, 2) };
     let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
     let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // Enough workgroups to fill the machine; a split is at least one row of windows.
