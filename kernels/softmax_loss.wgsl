@@ -64,7 +64,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         for (var k = 0u; k < 4u; k++) { // unroll
             let image = vector * 4u + k;
             if (image < IMAGES) {
-                let own = logits[labels[image] * BATCH_VECS + vector][k];
+                let own = logits[min(labels[image], CLASSES - 1u) * BATCH_VECS + vector][k];
                 image_losses[k] = total[k] - own;
                 image_correct[k] = select(0.0, 1.0, own >= largest[k]);
             }
@@ -93,5 +93,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
     for (var k = 0u; k < 4u; k++) { // unroll
         target_probability[k] = select(0.0, 1.0, labels[min(images[k], IMAGES - 1u)] == class_index);
     }
-    gradient[index] = select(vec4f(0.0), scale * (probability - target_probability), images < vec4u(IMAGES));
+    // A signal that is switched off must not pass its NaN on: 0 · NaN is NaN.
+    let counts = (images < vec4u(IMAGES)) & vec4<bool>(scale != 0.0);
+    gradient[index] = select(vec4f(0.0), scale * (probability - target_probability), counts);
 }

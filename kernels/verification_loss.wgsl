@@ -32,6 +32,8 @@ const LANES: u32 = 32u;
 @group(0) @binding(3) var<storage, read_write> pairs: array<f32>;
 @group(0) @binding(4) var<storage, read> cosine: array<f32>;
 
+const SMALLEST_NORM = 1e-30;
+
 var<workgroup> lane_sums: array<vec4f, LANES>;
 
 fn sum_over_lanes(lane: u32, value: vec4f) -> vec4f {
@@ -69,8 +71,9 @@ fn compare(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     var inverses = vec3f(0.0);
     var z_slope = 0.0;
     if (SIGNAL == 5u) {
-        // Dead features have no direction: the cosine of a zero vector is taken as 0, without a gradient.
-        inverses = select(vec3f(0.0), 1.0 / vec3f(sqrt(sums.y) * sqrt(sums.z), sums.y, sums.z), vec3<bool>(sums.y > 0.0 && sums.z > 0.0));
+        // Dead features have no direction: the cosine of a zero vector is taken as 0, without a gradient. Below
+        // SMALLEST_NORM the quotients would overflow.
+        inverses = select(vec3f(0.0), 1.0 / vec3f(sqrt(sums.y) * sqrt(sums.z), sums.y, sums.z), vec3<bool>(min(sums.y, sums.z) > SMALLEST_NORM));
         d = sums.x * inverses.x;
         let sigma = 1.0 / (1.0 + exp(-(cosine[0] * d + cosine[1])));
         let missing = select(0.0, 1.0, same) - sigma;

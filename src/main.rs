@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     quieten_mesa();
-    end_quietly_on_closed_pipes();
     match cli::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -23,14 +22,5 @@ fn quieten_mesa() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         // SAFETY: the first statement of `main`; no other thread reads the environment yet.
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    }
-}
-
-/// `deepid2 … | head` ends like any other program when `head` has seen enough, not with a panic.
-fn end_quietly_on_closed_pipes() {
-    #[cfg(unix)]
-    // SAFETY: SIG_DFL installs no code of ours; Rust's start-up had set SIG_IGN.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }

@@ -20,6 +20,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Prints a line. A reader that went away is no reason to stop training.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// Seed of the people that train, and of those that never do.
 const SEED: u64 = 1;
 const TEST_SEED: u64 = 2;
@@ -46,15 +54,15 @@ pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
     let started = Instant::now();
     let out = &args.out;
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))?;
-    println!("deepid2 demo on {} ({:?})", gpu.info().name, gpu.info().backend);
+    say!("deepid2 demo on {} ({:?})", gpu.info().name, gpu.info().backend);
     let spec = SynthSpec { seed: SEED, ..SynthSpec::default() };
     let test_spec = SynthSpec { identities: TEST_IDENTITIES, seed: TEST_SEED, ..spec };
-    println!("1. faces to train on: {}", synth::draw(&out.join("faces"), &spec)?);
-    println!("   people kept aside: {}", synth::draw(&out.join("people-kept-aside"), &test_spec)?);
+    say!("1. faces to train on: {}", synth::draw(&out.join("faces"), &spec)?);
+    say!("   people kept aside: {}", synth::draw(&out.join("people-kept-aside"), &test_spec)?);
     let sheet = out.join("faces.png");
     contact_sheet(&spec, 6, 10).save(&sheet).with_context(|| format!("{}: cannot be written", sheet.display()))?;
 
-    println!("2. training (Ctrl-C stops and saves; the same command goes on)");
+    say!("2. training (Ctrl-C stops and saves; the same command goes on)");
     let run = out.join("run");
     let mut config = TrainConfig { data: out.join("faces"), seed: SEED, ..TrainConfig::default() };
     config.crop.scale = CROP;
@@ -66,26 +74,23 @@ pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
     config.validate_every = 3;
     config.margin_every = 3_200;
     let resume = run.join(names::LAST).is_file();
-    if !resume && run.exists() {
-        std::fs::remove_dir_all(&run).with_context(|| format!("{}: cannot be removed", run.display()))?;
-    }
     let outcome = train(gpu, &config, &run, resume, &interrupt::installed()?, false)?;
     if !outcome.finished {
-        println!("stopped; the same command goes on");
+        say!("stopped; the same command goes on");
         return Ok(ExitCode::from(interrupt::EXIT_STATUS as u8));
     }
 
-    println!("3. verifying {TEST_IDENTITIES} people that training never saw");
+    say!("3. verifying {TEST_IDENTITIES} people that training never saw");
     let model = Model::load(&run.join(names::BEST))?;
     let tested = verify(gpu, &model, &out.join("people-kept-aside"), &out.join("roc.svg"))?;
-    println!("   accuracy    {} (raw pixels: {})", percent(tested.accuracy), percent(tested.raw_pixels));
-    println!("   AUC {:.4}, EER {}", tested.auc, percent(tested.eer));
-    println!("done in {:.0} s. Look at:", started.elapsed().as_secs_f64());
-    println!("   {}   the faces, a row a person", sheet.display());
-    println!("   {}   losses and accuracy over training", run.join(names::CURVE).display());
-    println!("   {}   the ROC curve on people never seen", out.join("roc.svg").display());
+    say!("   accuracy    {} (raw pixels: {})", percent(tested.accuracy), percent(tested.raw_pixels));
+    say!("   AUC {:.4}, EER {}", tested.auc, percent(tested.eer));
+    say!("done in {:.0} s. Look at:", started.elapsed().as_secs_f64());
+    say!("   {}   the faces, a row a person", sheet.display());
+    say!("   {}   losses and accuracy over training", run.join(names::CURVE).display());
+    say!("   {}   the ROC curve on people never seen", out.join("roc.svg").display());
     let person = out.join("people-kept-aside").join("person_0000");
-    println!(
+    say!(
         "Try: deepid2 verify {} {} {}",
         run.join(names::BEST).display(),
         person.join("000.jpg").display(),

@@ -50,6 +50,9 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false });
+    if !matches!(cli.command, Command::Train(_) | Command::Demo(_)) {
+        end_quietly_on_closed_pipes();
+    }
     match cli.command {
         Command::Devices => devices::run(),
         Command::Synth(args) => synth::run(&args),
@@ -91,4 +94,13 @@ impl CropArgs {
 /// 0.9312 as `93.1 %`.
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
+}
+
+/// `deepid2 … | head` ends like any other program when `head` has seen enough, not with a panic.
+fn end_quietly_on_closed_pipes() {
+    #[cfg(unix)]
+    // SAFETY: SIG_DFL installs no code of ours; Rust's start-up had set SIG_IGN.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
 }

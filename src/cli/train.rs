@@ -14,6 +14,7 @@ use deepid2::train::interrupt;
 use deepid2::train::run::names;
 use deepid2::train::schedule::{Lambda, Schedule};
 use deepid2::train::{Outcome, TrainConfig, train};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -243,9 +244,18 @@ pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
     config.check()?;
     let gpu = open()?;
     if !args.quiet {
-        eprintln!("{} ({:?}); the first step waits for its kernels to compile", gpu.info().name, gpu.info().backend);
+        let info = gpu.info();
+        // A log that nobody reads is no reason to stop.
+        let _ = writeln!(
+            io::stderr(),
+            "{} ({:?}); the first step waits for its kernels to compile",
+            info.name,
+            info.backend
+        );
     }
     let outcome = train(&gpu, &config, &args.out, args.resume, &interrupt::installed()?, args.quiet)?;
+    // Nothing is left to lose now.
+    super::end_quietly_on_closed_pipes();
     report(&outcome, &args.out);
     Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(interrupt::EXIT_STATUS as u8) })
 }

@@ -82,6 +82,12 @@ impl Gpu {
             software,
             subgroup: if software && one_size { info.subgroup_min_size as usize } else { 1 },
         };
+        // wgpu's own handler ends the process. What no scope caught is told at the next poll, as a lost device is.
+        let lost_by_error = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let mut lost = lost_by_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            lost.get_or_insert_with(|| error.to_string());
+        }));
         let shared = Shared {
             info,
             features,
@@ -162,17 +168,6 @@ impl Gpu {
             None => Ok(buffer),
             Some(error) => Err(Error::OutOfMemory { what: what.into(), bytes, reason: error.to_string() }),
         }
-    }
-
-    /// Waits until `submission`, or without it all submitted work, is done.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] when the device stopped.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
-        self.device()
-            .poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
-            .map_err(|error| Error::Lost(error.to_string()))?;
-        self.alive()
     }
 
     /// Runs callbacks of finished work without waiting.

@@ -9,6 +9,10 @@ use std::sync::Mutex;
 pub struct PipelineKey {
     /// File name of the kernel.
     pub file: &'static str,
+    /// Its text: kernels of other crates may have the name of one of ours.
+    pub source: &'static str,
+    /// Whether it may go without bounds checks.
+    pub own: bool,
     /// Entry point.
     pub entry: &'static str,
     /// Its constants and uniforms.
@@ -32,7 +36,13 @@ impl Gpu {
         entry: &'static str,
         specialization: &Specialization,
     ) -> Result<wgpu::ComputePipeline, Error> {
-        let key = PipelineKey { file: kernel.file, entry, specialization: specialization.clone() };
+        let key = PipelineKey {
+            file: kernel.file,
+            source: kernel.source,
+            own: kernel.own,
+            entry,
+            specialization: specialization.clone(),
+        };
         let cached = |pipelines: &Mutex<HashMap<_, wgpu::ComputePipeline>>| {
             pipelines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&key).cloned()
         };

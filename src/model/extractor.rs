@@ -59,6 +59,8 @@ impl Extractor {
     /// # Errors
     /// A picture that cannot be read, or a device that stopped.
     pub fn embed(&mut self, images: &Arc<ImageStore>, progress: &dyn Fn(usize)) -> Result<Vec<f32>, Error> {
+        // Results that an earlier call left behind when it failed.
+        while self.readback.take_oldest()?.is_some() {}
         let count = images.len();
         let mut embeddings = vec![0.0; count * self.dimension];
         let plan = SequentialPlan::new(vec![0; count], self.images);

@@ -400,6 +400,9 @@ impl Op for CosineGrad {
 mod reference {
     use super::{PAIR_RECORD, Signal};
 
+    /// Squared norm at and below which a vector has no direction.
+    const SMALLEST_NORM: f64 = 1e-30;
+
     pub fn pair(
         signal: Signal,
         a: &[f64],
@@ -412,7 +415,7 @@ mod reference {
         if signal == Signal::Cosine {
             let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
             let (aa, bb) = (dot(a, a), dot(b, b));
-            let alive = aa > 0.0 && bb > 0.0;
+            let alive = aa.min(bb) > SMALLEST_NORM;
             let inverses = if alive { [1.0 / (aa * bb).sqrt(), 1.0 / aa, 1.0 / bb] } else { [0.0; 3] };
             let d = dot(a, b) * inverses[0];
             let sigma = 1.0 / (1.0 + (-(w * d + bias)).exp());

@@ -83,6 +83,11 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<M
                 });
             }
             let root = home.get(&input).copied().unwrap_or(input);
+            let caller = if keep.contains(&input) { Some("the caller, who keeps it,") } else { None };
+            let next_run = if matches!(tape.origin(root), Origin::Constant(_)) { Some("the next run") } else { None };
+            if let Some(reader) = caller.or(next_run) {
+                return Err(Error::OverwrittenTooEarly { op: node.op.name(), name: tape.name(input).into(), reader });
+            }
             home.insert(output, root);
         }
     }

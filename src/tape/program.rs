@@ -32,7 +32,6 @@ struct Placed {
 
 struct Step {
     label: String,
-    op: &'static str,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     workgroups: [u32; 3],
@@ -45,8 +44,6 @@ struct Step {
 pub struct StepProfile {
     /// Operation, shape of its result, kernel and entry point.
     pub label: String,
-    /// The operation's name.
-    pub op: &'static str,
     /// Time on the device.
     pub milliseconds: f64,
     /// Floating-point operations.
@@ -63,6 +60,8 @@ pub struct Program {
     types: HashMap<Var, TensorType>,
     names: HashMap<Var, String>,
     computed: Vec<Var>,
+    /// Memory of scratch, by the name of its operation.
+    scratch: Vec<(String, Placed)>,
     memory: MemoryPlan,
     options: ProgramOptions,
 }
@@ -116,6 +115,10 @@ impl Program {
         }
         let steps = compile_steps(gpu, tape, &memory, &placed, &slots, options)?;
         let computed = memory.slot_of.keys().copied().collect();
+        let scratch = tape.nodes().iter().zip(&memory.scratch).flat_map(|(node, taken)| {
+            taken.iter().map(|slot| (format!("scratch of {}", node.op.name()), slots[*slot].clone()))
+        });
+        let scratch = scratch.collect();
         Ok(Self {
             gpu: gpu.clone(),
             steps,
@@ -123,6 +126,7 @@ impl Program {
             types: tape.vars().map(|var| (var, tape.ty(var).clone())).collect(),
             names: tape.vars().map(|var| (var, tape.name(var).to_string())).collect(),
             computed,
+            scratch,
             memory,
             options,
         })
@@ -226,7 +230,6 @@ impl Program {
         let times = timestamps.read(&self.gpu)?;
         let profiles = self.steps.iter().zip(times).map(|(step, milliseconds)| StepProfile {
             label: step.label.clone(),
-            op: step.op,
             milliseconds,
             flops: step.flops,
             bytes: step.bytes,
@@ -234,17 +237,24 @@ impl Program {
         Ok(Some(profiles.collect()))
     }
 
-    /// Fills computed tensors with NaN and everything around tensors with guard words.
+    /// Every guarded piece of memory: its name, where it is, and whether a run computes it.
+    fn guarded(&self) -> impl Iterator<Item = (&str, &Placed, bool)> {
+        let tensors = self
+            .placed
+            .iter()
+            .filter(|(_, place)| place.offset > 0)
+            .map(|(var, place)| (self.names[var].as_str(), place, self.computed.contains(var)));
+        tensors.chain(self.scratch.iter().map(|(name, place)| (name.as_str(), place, true)))
+    }
+
+    /// Fills computed tensors and scratch with NaN, and everything around tensors with guard words.
     fn poison(&self) {
         let queue = self.gpu.queue();
-        for (var, place) in &self.placed {
-            if place.offset == 0 {
-                continue;
-            }
-            let guard = [GUARD_WORD; GUARD_BYTES as usize / 4];
+        let guard = [GUARD_WORD; GUARD_BYTES as usize / 4];
+        for (_, place, computed) in self.guarded() {
             queue.write_buffer(&place.buffer, 0, bytemuck::cast_slice(&guard));
             queue.write_buffer(&place.buffer, place.offset + place.bytes, bytemuck::cast_slice(&guard));
-            if self.computed.contains(var) {
+            if computed {
                 let words = vec![POISON_WORD; place.bytes as usize / 4];
                 queue.write_buffer(&place.buffer, place.offset, bytemuck::cast_slice(&words));
             }
@@ -257,11 +267,11 @@ impl Program {
     /// [`gpu::Error::Lost`].
     pub fn overrun_guards(&self) -> Result<Vec<String>, Error> {
         let mut overrun = Vec::new();
-        for (var, place) in self.placed.iter().filter(|(_, place)| place.offset > 0) {
+        for (name, place, _) in self.guarded() {
             for start in [0, place.offset + place.bytes] {
                 let words: Vec<u32> = read_back(&self.gpu, &place.buffer, start, GUARD_BYTES)?;
                 if words.iter().any(|word| *word != GUARD_WORD) {
-                    overrun.push(self.names[var].clone());
+                    overrun.push(name.to_string());
                 }
             }
         }
@@ -349,7 +359,7 @@ fn compile_steps(
                 return Err(gpu::Error::Kernel { kernel: label, reason: error.to_string() }.into());
             }
             let bytes = places.iter().map(|place| place.bytes).sum();
-            Ok(Step { label, op, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
+            Ok(Step { label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
         .collect()
 }

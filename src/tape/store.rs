@@ -41,16 +41,6 @@ impl Store {
         }
     }
 
-    /// Names and types of everything stored.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &TensorType)> {
-        self.buffers.iter().map(|(name, (ty, _))| (name.as_str(), ty))
-    }
-
-    /// Bytes of everything stored.
-    pub fn total_bytes(&self) -> u64 {
-        self.buffers.values().map(|(ty, _)| ty.bytes()).sum()
-    }
-
     /// The buffer under `name`, allocated (zero-filled) on first use.
     pub(super) fn buffer(&mut self, gpu: &Gpu, name: &str, ty: &TensorType) -> Result<wgpu::Buffer, Error> {
         if let Some((present, buffer)) = self.buffers.get(name) {

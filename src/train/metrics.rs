@@ -173,34 +173,6 @@ pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// Points (step, `value`) of the training records, for a plot; those that are not finite are left
-/// out.
-pub fn training_points(records: &[Record], value: impl Fn(&StepReport) -> f32) -> Vec<(f64, f64)> {
-    let value = |record: &Record| match record {
-        Record::Train(report) => Some(value(report)),
-        Record::Validation(_) => None,
-    };
-    points(records, value)
-}
-
-/// Points (step, `value`) of the validation records, for a plot; those that are not finite are left
-/// out.
-pub fn validation_points(records: &[Record], value: impl Fn(&ValidationReport) -> f32) -> Vec<(f64, f64)> {
-    let value = |record: &Record| match record {
-        Record::Train(_) => None,
-        Record::Validation(report) => Some(value(report)),
-    };
-    points(records, value)
-}
-
-fn points(records: &[Record], value: impl Fn(&Record) -> Option<f32>) -> Vec<(f64, f64)> {
-    let point = |record| {
-        let value = value(record).filter(|value| value.is_finite())?;
-        Some((record.step() as f64, f64::from(value)))
-    };
-    records.iter().filter_map(point).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn diverged_runs_are_recorded_and_left_out_of_plots() {
+    fn diverged_runs_are_recorded() {
         let (_folder, path) = in_folder();
         let Record::Train(good) = train(1) else { unreachable!() };
         let diverged = StepReport { step: 2, total_loss: f32::NAN, identification_loss: f32::INFINITY, ..good };
@@ -315,9 +287,6 @@ mod tests {
         let records = read(&path).unwrap();
         assert_eq!(records.len(), 3);
         assert!(matches!(records[1], Record::Train(report) if report.total_loss.is_nan() && report.step == 2));
-        assert_eq!(training_points(&records, |report| report.total_loss), [(1.0, f64::from(1.3f32))]);
-        assert_eq!(training_points(&records, |report| report.accuracy), [(1.0, 0.25), (2.0, 0.25)]);
-        assert_eq!(validation_points(&records, |report| report.auc), [(2.0, f64::from(0.97f32))]);
     }
 
     #[test]
