@@ -106,7 +106,7 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
 
 /// Weight gradient through the pool; `taps` counts input channels.
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let (inputs, outputs) = if target.software { (4, 8) } else { (1, 2) };
+    let (inputs, outputs) = if target.software { (4, 12) } else { (1, 2) };
     let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
     let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // Enough workgroups to fill the machine; a split is at least one row of windows.
