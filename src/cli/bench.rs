@@ -23,16 +23,16 @@ const WARM_UP_STEPS: usize = 3;
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Pictures a step
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     batch: u32,
     /// Classes of the softmax
-    #[arg(long, default_value_t = 8192)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 8192)]
     identities: usize,
     /// Timed repeats
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: u32,
     /// Steps in one repeat
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     steps: u32,
     /// Print one JSON object
     #[arg(long)]

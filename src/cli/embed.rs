@@ -26,7 +26,7 @@ pub struct EmbedArgs {
     #[command(flatten)]
     crop: CropArgs,
     /// Pictures a step
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
 }
 

@@ -33,13 +33,13 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
     /// Most random pairs drawn from --data
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 6000)]
     max_pairs: usize,
     /// Folds of random pairs; no identity is in two
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 10)]
     folds: u32,
     /// Seed of the random pairs
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
     crop: CropArgs,

@@ -81,7 +81,7 @@ pub fn describe(error: &anyhow::Error) -> String {
 #[derive(Debug, Args)]
 struct CropArgs {
     /// Source pixels an input pixel, `fit`, or `fit:FRACTION`; by default as in training
-    #[arg(long, value_name = "SCALE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SCALE")]
     crop_scale: Option<CropScale>,
 }
 

@@ -12,16 +12,16 @@ pub struct SynthArgs {
     /// Folder to fill: one sub-folder an identity, pictures as jpg, 21 landmarks each as pts
     dir: PathBuf,
     /// People
-    #[arg(long, default_value_t = SynthSpec::default().identities)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = SynthSpec::default().identities)]
     identities: u32,
     /// Pictures of each
-    #[arg(long, default_value_t = SynthSpec::default().images)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = SynthSpec::default().images)]
     images: u32,
     /// Seed: the same seed draws the same people
-    #[arg(long, default_value_t = SynthSpec::default().seed)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = SynthSpec::default().seed)]
     seed: u64,
     /// Width and height of a picture in pixels
-    #[arg(long, default_value_t = SynthSpec::default().size)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = SynthSpec::default().size)]
     size: u32,
 }
 

@@ -37,38 +37,38 @@ pub struct TrainArgs {
     quiet: bool,
 
     /// Times each picture is seen on average [default: 60]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     epochs: Option<u64>,
     /// Pictures a step [default: 128]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     batch: Option<usize>,
     /// Seed of everything random [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Share of pairs that show one person [default: 0.5]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     same_ratio: Option<f64>,
     /// Share of identities held out for validation; 0 for none [default: 0.2]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     validation_fraction: Option<f64>,
     /// Most held-out pairs compared [default: 4000]
-    #[arg(long, value_name = "PAIRS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PAIRS")]
     validation_pairs: Option<usize>,
     /// Epochs between validations [default: 1]
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "EPOCHS")]
     validate_every: Option<u64>,
 
     /// Learning rate of the first step [default: 0.01]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     learning_rate: Option<f32>,
     /// constant, step:EPOCHS:FACTOR, cosine or cosine:FLOOR [default: cosine]
     #[arg(long)]
     schedule: Option<Schedule>,
     /// Momentum of SGD [default: 0.9]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f32>,
     /// Weight decay [default: 0.0005]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f32>,
     /// Factor of the learning rate of tensors whose names start with TENSORS, such as softmax=2; may be repeated
     #[arg(long, value_name = "TENSORS=FACTOR", value_parser = rate_scale)]
@@ -78,13 +78,13 @@ pub struct TrainArgs {
     #[arg(long)]
     signal: Option<Signal>,
     /// Weight of the verification signal; `inf` trains it alone [default: 0.05]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     lambda: Option<Lambda>,
     /// Share of all steps that trains identification alone first [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     warm_up: Option<f64>,
     /// Pairs between updates of the margin [default: 6400; the paper: about 200000]
-    #[arg(long, value_name = "PAIRS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PAIRS")]
     margin_every: Option<usize>,
 
     /// Input of the network, HEIGHTxWIDTH, both 8k+7 from 31 [default: 55x47]
@@ -94,7 +94,7 @@ pub struct TrainArgs {
     #[arg(long)]
     gray: bool,
     /// Centre crop: source pixels an input pixel, `fit`, or `fit:FRACTION` [default: fit]
-    #[arg(long, value_name = "SCALE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SCALE")]
     crop_scale: Option<CropScale>,
     /// What is subtracted from the input [default: image]
     #[arg(long)]
@@ -103,7 +103,7 @@ pub struct TrainArgs {
     #[arg(long, value_parser = widths)]
     widths: Option<[usize; 4]>,
     /// Length of the DeepID2 vector [default: 160]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     embedding: Option<usize>,
     /// Regions of conv3: tiles of 2×2 neurons, or a 2×2 grid [default: tiles]
     #[arg(long)]
@@ -113,19 +113,19 @@ pub struct TrainArgs {
     #[arg(long, conflicts_with_all = ["shift", "no_flip", "brightness"])]
     no_augment: bool,
     /// Largest random shift in input pixels [default: 3]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, allow_negative_numbers = true, value_name = "PIXELS")]
     shift: Option<u32>,
     /// Do not mirror training pictures at random
     #[arg(long)]
     no_flip: bool,
     /// Range of random brightness, 0.1 for ±10 % [default: 0.1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     brightness: Option<f32>,
     /// Embed the picture alone rather than the picture plus its mirror image
     #[arg(long)]
     no_mirror: bool,
     /// Memory for decoded pictures; more are decoded again for each batch [default: 2048]
-    #[arg(long, value_name = "MB")]
+    #[arg(long, allow_negative_numbers = true, value_name = "MB")]
     cache_megabytes: Option<u64>,
 }
 

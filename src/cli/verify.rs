@@ -22,7 +22,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     crop: CropArgs,
     /// Decide at this distance instead of the model's
-    #[arg(long, value_name = "DISTANCE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "DISTANCE")]
     threshold: Option<f64>,
     /// Print one JSON object
     #[arg(long)]

@@ -17,7 +17,7 @@ pub enum Error {
         "random shift of ±{shift} pixels, but the crops have a margin of {margin}; load them with a margin of at least the shift"
     )]
     ShiftBeyondMargin { shift: u32, margin: u32 },
-    #[error("brightness range {brightness}: expected a number from 0 to below 1")]
+    #[error("--brightness {brightness}: expected a number from 0 to below 1")]
     Brightness { brightness: f32 },
 }
 

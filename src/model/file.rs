@@ -129,6 +129,12 @@ impl Model {
         spec.check()?;
         let crop: CropSpec = entry(path, &file, "crop")?;
         crop.check()?;
+        let input = [spec.height, spec.width, spec.channels];
+        let cut = [crop.height, crop.width, crop.channels].map(|size| size as usize);
+        if cut != input || crop.margin != 0 {
+            let message = format!("it cuts {cut:?} with a margin of {}, the network takes {input:?}", crop.margin);
+            return Err(Error::Entry { path: path.into(), key: "crop", message });
+        }
         let mirror = file.value("mirror", "true or false")?;
         let threshold = match file.metadata.contains_key("threshold") {
             true => Some(entry(path, &file, "threshold")?),
@@ -151,7 +157,15 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain numbers and text, which JSON can hold")
 }
 
-fn entry<T: DeserializeOwned>(path: &Path, file: &checkpoint::Checkpoint, key: &'static str) -> Result<T, Error> {
+/// The entry `key`, which holds JSON.
+///
+/// # Errors
+/// No such entry, or other JSON.
+pub(crate) fn entry<T: DeserializeOwned>(
+    path: &Path,
+    file: &checkpoint::Checkpoint,
+    key: &'static str,
+) -> Result<T, Error> {
     serde_json::from_str(file.text(key)?).map_err(|error| Error::Entry {
         path: path.into(),
         key,

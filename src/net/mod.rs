@@ -37,14 +37,23 @@ pub enum Error {
         channels: usize,
     },
     /// Too few or too many classes.
-    #[error("{identities} identities: expected 2 to 100,000")]
+    #[error("{identities} identities to train on: expected 2 to 100,000; use a data set of as many")]
     Identities {
         /// Identities asked for.
         identities: usize,
     },
-    /// A layer without channels.
-    #[error("a layer of 0 channels: expected at least 1")]
-    EmptyLayer,
+    /// A layer without channels, or with more than any use.
+    #[error("--widths: a layer of {channels} channels; expected 1 to {MAX_CHANNELS}", MAX_CHANNELS = spec::MAX_CHANNELS)]
+    Width {
+        /// Channels asked for.
+        channels: usize,
+    },
+    /// An empty DeepID2 vector, or one longer than any use.
+    #[error("--embedding {length}: expected 1 to {MAX_EMBEDDING}", MAX_EMBEDDING = spec::MAX_EMBEDDING)]
+    Embedding {
+        /// Length asked for.
+        length: usize,
+    },
     /// A tape could not be recorded.
     #[error(transparent)]
     Tape(#[from] tape::Error),

@@ -35,6 +35,11 @@ pub struct NetSpec {
     pub conv3: LocalSharing,
 }
 
+/// Most output channels of conv1 to conv4, and longest DeepID2 vector: far beyond any use, and small enough that sizes
+/// of tensors are exact.
+pub(super) const MAX_CHANNELS: usize = 4096;
+pub(super) const MAX_EMBEDDING: usize = 65_536;
+
 impl NetSpec {
     /// The paper's whole-face network: 55×47 RGB, 20-40-60-80 channels, a vector of 160.
     pub fn paper(identities: usize) -> Self {
@@ -64,8 +69,11 @@ impl NetSpec {
         if !(2..=100_000).contains(&self.identities) {
             return Err(Error::Identities { identities: self.identities });
         }
-        if self.widths.contains(&0) || self.embedding == 0 {
-            return Err(Error::EmptyLayer);
+        if let Some(&channels) = self.widths.iter().find(|width| !(1..=MAX_CHANNELS).contains(*width)) {
+            return Err(Error::Width { channels });
+        }
+        if !(1..=MAX_EMBEDDING).contains(&self.embedding) {
+            return Err(Error::Embedding { length: self.embedding });
         }
         Ok(())
     }
@@ -127,6 +135,9 @@ mod tests {
             (NetSpec { identities: 1, ..good.clone() }, "1 identities"),
             (NetSpec { identities: 100_001, ..good.clone() }, "100,000"),
             (NetSpec { widths: [0, 1, 1, 1], ..good.clone() }, "0 channels"),
+            (NetSpec { widths: [1, 1, 1, usize::MAX], ..good.clone() }, "1 to 4096"),
+            (NetSpec { embedding: 0, ..good.clone() }, "--embedding 0"),
+            (NetSpec { embedding: 65_537, ..good.clone() }, "1 to 65536"),
         ] {
             let message = bad.check().unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");

@@ -8,6 +8,7 @@ mod operation;
 mod plan;
 mod program;
 mod record;
+mod sources;
 mod store;
 mod types;
 
@@ -17,5 +18,6 @@ pub use operation::{Dispatch, Gradient, Io, Op, Operand};
 pub use plan::{MemoryPlan, plan};
 pub use program::{Program, ProgramOptions, StepProfile};
 pub use record::{Node, Origin, Tape, Var};
+pub use sources::{Source, sources};
 pub use store::Store;
 pub use types::{DType, TensorType};

@@ -10,6 +10,10 @@ use crate::ops::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// Largest batch and shift: far beyond any use, and small enough that sizes of tensors are exact.
+const MAX_BATCH: usize = 1 << 24;
+const MAX_SHIFT: u32 = 1000;
+
 /// Settings of a training run. The paper gives none of batch, rate, schedule or augmentation (PAPER: DeepID2, §2);
 /// these defaults are this project's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +145,18 @@ impl TrainConfig {
             false => Err(Error::Setting { flag, value, expected }),
         };
         setting(self.epochs >= 1, "--epochs", self.epochs.to_string(), "at least 1")?;
-        setting(self.batch >= 2, "--batch", self.batch.to_string(), "at least 2 pictures, which form a pair")?;
+        setting(
+            (2..=MAX_BATCH).contains(&self.batch),
+            "--batch",
+            self.batch.to_string(),
+            "2 pictures, which form a pair, to 16777216",
+        )?;
+        setting(
+            self.augmentation.shift <= MAX_SHIFT,
+            "--shift",
+            self.augmentation.shift.to_string(),
+            "at most 1000 pixels of the input",
+        )?;
         setting(
             (0.0..=1.0).contains(&self.same_ratio),
             "--same-ratio",
@@ -184,6 +199,23 @@ impl TrainConfig {
         self.crop.check()?;
         self.augmentation.check(self.crop.margin)?;
         self.spec(2).check()?;
+        self.check_rate_scales()
+    }
+
+    /// A factor that no tensor takes is a misspelt name.
+    fn check_rate_scales(&self) -> Result<(), Error> {
+        let spec = self.spec(2);
+        let mut learned = spec.extractor_parameters();
+        learned.extend(spec.softmax_parameters());
+        learned.push(spec.cosine_parameters());
+        for RateScale { tensors, .. } in &self.rate_scale {
+            if !learned.iter().any(|tensor| tensor.name.starts_with(tensors.as_str())) {
+                return Err(Error::RateScaleName {
+                    tensors: tensors.clone(),
+                    names: learned.iter().map(|tensor| tensor.name).collect::<Vec<_>>().join(", "),
+                });
+            }
+        }
         Ok(())
     }
 
@@ -194,7 +226,11 @@ impl TrainConfig {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let wrong = |message: String| Error::ConfigFile { path: path.into(), message };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| wrong(error.to_string()))
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            // The error's own text is a drawing of several lines.
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            wrong(format!("line {line}: {}", error.message().replace('\n', " ")))
+        })
     }
 
     /// The text of the configuration file.
@@ -239,7 +275,8 @@ mod tests {
         assert_eq!(TrainConfig::load(&path).unwrap(), config);
         std::fs::write(&path, "bath = 128\n").unwrap();
         let message = TrainConfig::load(&path).unwrap_err().to_string();
-        assert!(message.contains("config.toml") && message.contains("bath"), "{message}");
+        assert!(message.contains("config.toml: line 1: ") && message.contains("bath"), "{message}");
+        assert!(!message.contains('\n'), "{message}");
     }
 
     #[test]
@@ -248,6 +285,11 @@ mod tests {
         for (bad, flag) in [
             (TrainConfig { epochs: 0, ..good.clone() }, "--epochs"),
             (TrainConfig { batch: 1, ..good.clone() }, "--batch"),
+            (TrainConfig { batch: usize::MAX, ..good.clone() }, "--batch"),
+            (
+                TrainConfig { rate_scale: vec![RateScale { tensors: "sofmax".into(), factor: 2.0 }], ..good.clone() },
+                "sofmax",
+            ),
             (TrainConfig { same_ratio: 1.5, ..good.clone() }, "--same-ratio"),
             (TrainConfig { momentum: 1.0, ..good.clone() }, "--momentum"),
             (TrainConfig { weight_decay: f32::NAN, ..good.clone() }, "--weight-decay"),

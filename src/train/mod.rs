@@ -44,6 +44,14 @@ pub enum Error {
     #[error("{run} holds no run to resume ({missing} is missing); give the folder of a run, or leave --resume out")]
     NothingToResume { run: PathBuf, missing: &'static str },
     #[error(
+        "the run in {run} ended before its first checkpoint, so there is nothing to resume; leave --resume out to begin it again"
+    )]
+    NoCheckpointYet { run: PathBuf },
+    #[error(
+        "{path} cannot be resumed with other data: it was trained on {before}, and there are {now} now; restore the data, or start a new run in another --out"
+    )]
+    OtherData { path: PathBuf, before: String, now: String },
+    #[error(
         "{run} cannot be resumed with other settings: {difference}; leave the setting out, or start a new run in another --out"
     )]
     OtherSettings { run: PathBuf, difference: String },
@@ -53,6 +61,8 @@ pub enum Error {
     ConfigFile { path: PathBuf, message: String },
     #[error("{flag} {value}: expected {expected}")]
     Setting { flag: &'static str, value: String, expected: &'static str },
+    #[error("--rate-scale {tensors}: no tensor's name starts so; expected the beginning of one of {names}")]
+    RateScaleName { tensors: String, names: String },
     #[error(
         "step {step}: {what} is not a finite number, so training has diverged; the checkpoints of earlier epochs are kept. Lower --learning-rate, or --lambda, and start again"
     )]
@@ -60,7 +70,11 @@ pub enum Error {
     #[error(
         "a batch of {batch} does not fit: {source}. The largest batch that fits this adapter is {largest}: pass --batch {largest}"
     )]
-    BatchTooLarge { batch: usize, largest: usize, source: Box<Error> },
+    BatchTooLarge { batch: usize, largest: usize, source: gpu::Error },
+    #[error(
+        "the network does not fit, whatever the batch: {source}. Lower --widths, --embedding or --size, or train on fewer identities"
+    )]
+    NetworkTooLarge { source: gpu::Error },
     #[error(transparent)]
     Dataset(#[from] data::dataset::Error),
     #[error(transparent)]

@@ -7,7 +7,7 @@ use super::config::TrainConfig;
 use super::interrupt::Interrupt;
 use super::metrics::{MetricsWriter, Record, StepReport, ValidationReport};
 use super::progress::{Extent, Progress};
-use super::state::{self, RunState};
+use super::state::{self, RunState, Unrecorded};
 use super::step::{DeviceMemory, StepResult, StepSettings, TrainingStep};
 use super::validation::{Validated, Validation};
 use super::{Error, metrics};
@@ -20,7 +20,7 @@ use crate::data::store::ImageStore;
 use crate::files::atomic_write;
 use crate::gpu::{self, Gpu};
 use crate::model::{Model, extractor};
-use crate::net::{TrainingOptions, initial_values};
+use crate::net::{NetSpec, TrainingOptions, initial_values};
 use crate::ops::Signal;
 use crate::report::{self, CurvePoint, FarAxis};
 use crate::tape::{self, Store};
@@ -91,6 +91,7 @@ pub fn train(
     quiet: bool,
 ) -> Result<Outcome, Error> {
     config.check()?;
+    let new_folder = !out.exists();
     prepare_folder(config, out, resume)?;
     let say = |text: String| {
         if !quiet {
@@ -98,7 +99,12 @@ pub fn train(
         }
     };
     say(format!("seed {}; results in {}", config.seed, out.display()));
-    let mut run = Run::load(gpu, config, out, resume, &say)?;
+    let mut run = Run::load(gpu, config, out, resume, &say).inspect_err(|_| {
+        if new_folder {
+            // Removes an empty folder only; where it cannot, nothing is lost.
+            let _ = std::fs::remove_dir(out);
+        }
+    })?;
     atomic_write(&out.join(names::CONFIG), config.to_toml().as_bytes())?;
     run.floors = match resume {
         false => run.floors(&say)?,
@@ -109,19 +115,31 @@ pub fn train(
 
 fn prepare_folder(config: &TrainConfig, out: &Path, resume: bool) -> Result<(), Error> {
     let held = out.join(names::CONFIG);
+    let begun = held.exists() || out.join(names::LAST).exists();
     if resume {
-        for needed in [names::CONFIG, names::LAST] {
-            if !out.join(needed).is_file() {
-                return Err(Error::NothingToResume { run: out.into(), missing: needed });
+        for missing in [names::CONFIG, names::LAST] {
+            if !out.join(missing).is_file() {
+                let run = out.into();
+                return Err(match ended_before_a_checkpoint(out) {
+                    true => Error::NoCheckpointYet { run },
+                    false => Error::NothingToResume { run, missing },
+                });
             }
         }
         if let Some(difference) = TrainConfig::load(&held)?.difference(config) {
             return Err(Error::OtherSettings { run: out.into(), difference });
         }
-    } else if held.exists() || out.join(names::LAST).exists() {
+    } else if begun && !ended_before_a_checkpoint(out) {
         return Err(Error::RunExists { run: out.into() });
     }
     std::fs::create_dir_all(out).map_err(|source| Error::CreateFolder { path: out.into(), source })
+}
+
+/// Whether the folder holds a run that was killed, or diverged, before it saved anything worth keeping: the same command
+/// may then begin it again.
+fn ended_before_a_checkpoint(out: &Path) -> bool {
+    let saved = [names::LAST, names::BEST].iter().any(|name| out.join(name).exists());
+    !saved && out.join(names::METRICS).is_file() && TrainConfig::load(&out.join(names::CONFIG)).is_ok()
 }
 
 /// Everything a run works with.
@@ -170,9 +188,16 @@ impl<'a> Run<'a> {
         let limit = config.cache_megabytes * 1_000_000;
         let images = Arc::new(ImageStore::load(training.flatten().0, config.crop, limit, &|| {})?);
 
+        check_step(gpu, config, &spec)?;
+
         let mut store = Store::new();
         let (model, state) = if resume {
-            state::load(&out.join(names::LAST), gpu, &mut store, config.margin_every)?
+            let last = out.join(names::LAST);
+            let (model, state) = state::load(&last, gpu, &mut store, config.margin_every)?;
+            if model.spec != spec || model.trained_on != trained_on {
+                return Err(Error::OtherData { path: last, before: model.trained_on, now: trained_on });
+            }
+            (model, state)
         } else {
             let mut parameters = BTreeMap::new();
             let mut learned = spec.extractor_parameters();
@@ -190,7 +215,7 @@ impl<'a> Run<'a> {
             extractor::write_parameters(gpu, &model, &mut store)?;
             (model, RunState::new(config.margin_every)?)
         };
-        let step = compile_step(gpu, config, &model, &mut store)?;
+        let step = TrainingStep::new(gpu, &spec, &training_options(config, config.batch), &mut store)?;
         print_memory(&step, say);
         let validation = match validation.identities.is_empty() {
             true => None,
@@ -244,7 +269,7 @@ impl<'a> Run<'a> {
         };
         let mut batches = Prefetcher::start(self.images.clone(), plan, first_step..total_steps)?;
         let mut progress = Progress::new(Extent { first_step, total_steps, epochs: self.config.epochs }, quiet);
-        let mut log = StepLog::new(steps_per_epoch, self.config.batch, self.state.seconds);
+        let mut log = StepLog::new(steps_per_epoch, self.config.batch, &self.state);
         while let Some(batch) = batches.next() {
             let batch = batch?;
             let settings = self.settings(batch.step, total_steps, steps_per_epoch)?;
@@ -262,10 +287,13 @@ impl<'a> Run<'a> {
                 }
                 log.pause();
                 self.state.seconds = log.seconds();
+                self.state.unrecorded = log.unrecorded;
+                self.read_finite_parameters()?;
                 if epoch_done {
                     self.epoch_done(steps_per_epoch, total_steps, &mut progress)?;
                 }
-                self.save_last()?;
+                let last = self.out.join(names::LAST);
+                state::save(&last, self.gpu, &self.store, &self.model, &self.state)?;
                 log.resume();
             }
             if stop && self.state.step < total_steps {
@@ -297,7 +325,8 @@ impl<'a> Run<'a> {
 
     fn finished(&mut self, result: &StepResult, log: &mut StepLog, progress: &mut Progress) -> Result<(), Error> {
         if !result.loss.is_finite() || !result.identification.is_finite() {
-            let what = self.first_not_finite()?.unwrap_or_else(|| "the loss".into());
+            extractor::read_parameters(self.gpu, &self.store, &mut self.model)?;
+            let what = self.first_not_finite().unwrap_or_else(|| "the loss".into());
             return Err(Error::Diverged { step: result.step + 1, what });
         }
         self.state.finished(result);
@@ -309,15 +338,20 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Name of the first learned tensor that holds a number that is not finite.
-    fn first_not_finite(&self) -> Result<Option<String>, Error> {
-        for name in self.model.parameters.keys() {
-            let values = self.store.read(self.gpu, name)?.unwrap_or_default();
-            if values.iter().any(|value| !value.is_finite()) {
-                return Ok(Some(format!("tensor {name}")));
-            }
+    /// Brings the model up to date, to be saved. The last update can overflow though every loss so far was finite.
+    fn read_finite_parameters(&mut self) -> Result<(), Error> {
+        extractor::read_parameters(self.gpu, &self.store, &mut self.model)?;
+        match self.first_not_finite() {
+            None => Ok(()),
+            Some(what) => Err(Error::Diverged { step: self.state.step, what }),
         }
-        Ok(None)
+    }
+
+    /// Name of the model's first tensor that holds a number that is not finite.
+    fn first_not_finite(&self) -> Option<String> {
+        let mut parameters = self.model.parameters.iter();
+        let (name, _) = parameters.find(|(_, values)| values.iter().any(|value| !value.is_finite()))?;
+        Some(format!("tensor {name}"))
     }
 
     fn epoch_done(&mut self, steps_per_epoch: u64, total_steps: u64, progress: &mut Progress) -> Result<(), Error> {
@@ -344,16 +378,10 @@ impl<'a> Run<'a> {
         ));
         if best {
             self.state.best_accuracy = Some(validated.accuracy);
-            extractor::read_parameters(self.gpu, &self.store, &mut self.model)?;
             self.model.save(&self.out.join(names::BEST))?;
         }
         self.validated = Some(validated);
         Ok(())
-    }
-
-    fn save_last(&mut self) -> Result<(), Error> {
-        extractor::read_parameters(self.gpu, &self.store, &mut self.model)?;
-        state::save(&self.out.join(names::LAST), self.gpu, &self.store, &self.model, &self.state)
     }
 
     /// Draws the curve over all epochs and the ROC of the last validation.
@@ -386,37 +414,38 @@ fn curve_point(record: &Record, steps_per_epoch: u64) -> CurvePoint {
     }
 }
 
-/// Compiles the step; where the batch is too large for the adapter, finds the largest that fits.
-fn compile_step(gpu: &Gpu, config: &TrainConfig, model: &Model, store: &mut Store) -> Result<TrainingStep, Error> {
-    let options = |batch: usize| TrainingOptions {
-        images: batch,
+fn training_options(config: &TrainConfig, images: usize) -> TrainingOptions {
+    TrainingOptions {
+        images,
         margin: config.crop.margin as usize,
         signal: config.signal,
         momentum: config.momentum,
         weight_decay: config.weight_decay,
         rate_scales: config.rate_scale.iter().map(|scale| (scale.tensors.clone(), scale.factor)).collect(),
-    };
-    let fits = |batch: usize| -> Result<(), Error> { TrainingStep::check(gpu, &model.spec, &options(batch)) };
-    match fits(config.batch) {
-        Ok(()) => TrainingStep::new(gpu, &model.spec, &options(config.batch), store),
-        Err(Error::Tape(tape::Error::Gpu(source @ gpu::Error::Limit { .. }))) => {
-            // Fitting is monotone in the batch: bisect between 2 and the batch that does not fit.
-            let (mut fitting, mut too_large) = (1, config.batch);
-            while too_large - fitting > 1 {
-                let middle = usize::midpoint(fitting, too_large);
-                match fits(middle) {
-                    Ok(()) => fitting = middle,
-                    Err(_) => too_large = middle,
-                }
-            }
-            let source = Error::Tape(tape::Error::Gpu(source));
-            match fitting {
-                0 | 1 => Err(source),
-                largest => Err(Error::BatchTooLarge { batch: config.batch, largest, source: Box::new(source) }),
-            }
-        }
-        Err(error) => Err(error),
     }
+}
+
+/// Checks the step against the adapter's limits before anything is allocated; where the batch is too large, finds the
+/// largest that fits.
+fn check_step(gpu: &Gpu, config: &TrainConfig, spec: &NetSpec) -> Result<(), Error> {
+    let fits = |batch: usize| TrainingStep::check(gpu, spec, &training_options(config, batch));
+    let source = match fits(config.batch) {
+        Err(Error::Tape(tape::Error::Gpu(source @ gpu::Error::Limit { .. }))) => source,
+        other => return other,
+    };
+    // Fitting is monotone in the batch: bisect between 1, which is no batch, and the batch that does not fit.
+    let (mut fitting, mut too_large) = (1, config.batch);
+    while too_large - fitting > 1 {
+        let middle = usize::midpoint(fitting, too_large);
+        match fits(middle) {
+            Ok(()) => fitting = middle,
+            Err(_) => too_large = middle,
+        }
+    }
+    Err(match fitting {
+        1 => Error::NetworkTooLarge { source },
+        largest => Error::BatchTooLarge { batch: config.batch, largest, source },
+    })
 }
 
 fn print_memory(step: &TrainingStep, say: &dyn Fn(String)) {
@@ -438,9 +467,9 @@ struct StepLog {
     batch: usize,
     /// Settings of steps whose results are not there yet.
     settings: std::collections::VecDeque<(u64, StepSettings)>,
-    /// Sums over the steps of the next record.
-    sums: [f64; 4],
-    count: u64,
+    unrecorded: Unrecorded,
+    /// Steps since the last record, or since this call began: those that the clock saw.
+    new_steps: u64,
     /// Seconds before this call, and in its finished stretches.
     seconds_before: f64,
     seconds_now: f64,
@@ -451,15 +480,15 @@ struct StepLog {
 }
 
 impl StepLog {
-    fn new(steps_per_epoch: u64, batch: usize, seconds_before: f64) -> Self {
+    fn new(steps_per_epoch: u64, batch: usize, state: &RunState) -> Self {
         let now = Instant::now();
         Self {
             steps_per_epoch,
             batch,
             settings: std::collections::VecDeque::new(),
-            sums: [0.0; 4],
-            count: 0,
-            seconds_before,
+            unrecorded: state.unrecorded,
+            new_steps: 0,
+            seconds_before: state.seconds,
             seconds_now: 0.0,
             stretch: now,
             last: now,
@@ -498,10 +527,11 @@ impl StepLog {
             }
         };
         let values = [result.identification, result.verification, result.loss, result.accuracy];
-        for (sum, value) in self.sums.iter_mut().zip(values) {
+        for (sum, value) in self.unrecorded.sums.iter_mut().zip(values) {
             *sum += f64::from(value);
         }
-        self.count += 1;
+        self.unrecorded.steps += 1;
+        self.new_steps += 1;
         let step = result.step + 1;
         let seconds = self.seconds() + self.stretch.elapsed().as_secs_f64();
         let report = |[identification_loss, verification_loss, total_loss, accuracy]: [f32; 4], speed| StepReport {
@@ -519,11 +549,11 @@ impl StepLog {
         let mut record = None;
         if step.is_multiple_of(STEPS_A_RECORD) || step.is_multiple_of(self.steps_per_epoch) {
             let elapsed = self.last.elapsed().as_secs_f64();
-            self.speed = (self.count as f64 * self.batch as f64 / elapsed.max(1e-9)) as f32;
-            let means = self.sums.map(|sum| (sum / self.count as f64) as f32);
+            self.speed = (self.new_steps as f64 * self.batch as f64 / elapsed.max(1e-9)) as f32;
+            let means = self.unrecorded.sums.map(|sum| (sum / self.unrecorded.steps as f64) as f32);
             record = Some(report(means, self.speed));
-            self.sums = [0.0; 4];
-            self.count = 0;
+            self.unrecorded = Unrecorded::default();
+            self.new_steps = 0;
             self.last = Instant::now();
         }
         (report(values, self.speed), record)

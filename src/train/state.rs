@@ -12,15 +12,17 @@
 //! | `margin` | the margin in force |
 //! | `seconds` | seconds of training so far |
 //! | `best_accuracy` | best validation accuracy so far |
+//! | `unrecorded` | [`Unrecorded`] as JSON: the steps since the last line of `metrics.jsonl` |
 
 use super::Error;
 use super::margin::{MarginState, MarginTracker};
 use super::step::StepResult;
 use crate::gpu::Gpu;
 use crate::model::checkpoint::{self, NamedTensor};
-use crate::model::{Model, extractor};
+use crate::model::{self, Model, extractor};
 use crate::net::ParameterSpec;
 use crate::tape::Store;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -41,6 +43,17 @@ pub struct RunState {
     pub margin: MarginTracker,
     /// Results that the margin has not seen yet, by step.
     pub pending: VecDeque<PendingPairs>,
+    /// Steps that no record sums up yet.
+    pub unrecorded: Unrecorded,
+}
+
+/// Sums over the steps since the last record of metrics, so that the next is the one of an uninterrupted run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unrecorded {
+    /// Number of steps.
+    pub steps: u64,
+    /// Identification, verification and total loss, and accuracy.
+    pub sums: [f64; 4],
 }
 
 /// Distances of one step's pairs.
@@ -64,6 +77,7 @@ impl RunState {
             best_accuracy: None,
             margin: MarginTracker::new(margin_every)?,
             pending: VecDeque::new(),
+            unrecorded: Unrecorded::default(),
         })
     }
 
@@ -115,6 +129,8 @@ pub fn save(path: &Path, gpu: &Gpu, store: &Store, model: &Model, state: &RunSta
     metadata.insert("step".into(), state.step.to_string());
     metadata.insert("seconds".into(), state.seconds.to_string());
     metadata.insert("margin".into(), margin.margin.to_string());
+    let unrecorded = serde_json::to_string(&state.unrecorded).expect("plain numbers, which JSON can hold");
+    metadata.insert("unrecorded".into(), unrecorded);
     if let Some(accuracy) = state.best_accuracy {
         metadata.insert("best_accuracy".into(), accuracy.to_string());
     }
@@ -160,6 +176,7 @@ pub fn load(path: &Path, gpu: &Gpu, store: &mut Store, margin_every: usize) -> R
         best_accuracy,
         margin: MarginTracker::resume(margin_every, &MarginState { margin, pairs })?,
         pending,
+        unrecorded: model::file::entry(path, &file, "unrecorded")?,
     };
     Ok((model, state))
 }
