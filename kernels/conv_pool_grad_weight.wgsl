@@ -154,9 +154,11 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
 @group(0) @binding(2) var<storage, read_write> grad_bias_out: array<f32>;
 
 @compute @workgroup_size(LANES)
-fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let o = group.x;
-    let tile = group.y;
+fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    // The last workgroup may come several times over, and writes the same each time.
+    let index = min(group.y * groups.x + group.x, TILES * OUT_VECS * 4u - 1u);
+    let o = index % (OUT_VECS * 4u);
+    let tile = index / (OUT_VECS * 4u);
     let tile_rows = TILE_HEIGHT / 2u;
     let tile_columns = TILE_WIDTH / 2u;
     var sum = 0.0;

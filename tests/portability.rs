@@ -12,8 +12,13 @@ use rayon::prelude::*;
 use std::collections::HashSet;
 
 /// What the smallest of the adapters that count offers: WebGPU's default limits.
-const DEFAULT: Target =
-    Target { uniform_bytes: 65_536, storage_bytes: 1 << 27, workgroups_per_dimension: 65_535, software: false };
+const DEFAULT: Target = Target {
+    uniform_bytes: 65_536,
+    storage_bytes: 1 << 27,
+    workgroups_per_dimension: 65_535,
+    software: false,
+    subgroup: 1,
+};
 const SIGNALS: [Signal; 6] = [Signal::None, Signal::L2, Signal::L2Plus, Signal::L2Minus, Signal::L1, Signal::Cosine];
 /// Metal binds one buffer more than a kernel declares, of 8 that every adapter has.
 const MAX_STORAGE_BUFFERS: usize = 7;
@@ -21,10 +26,11 @@ const MAX_STORAGE_BUFFERS: usize = 7;
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
 
-fn targets() -> [Target; 3] {
+fn targets() -> [Target; 4] {
     let no_uniforms = Target { uniform_bytes: 0, ..DEFAULT };
     let software = Target { software: true, ..DEFAULT };
-    [DEFAULT, no_uniforms, software]
+    let sharing_lanes = Target { subgroup: 8, ..software };
+    [DEFAULT, no_uniforms, software, sharing_lanes]
 }
 
 /// Networks with the pictures of a training step and of an extraction.
@@ -59,8 +65,15 @@ fn in_use() -> Vec<Source> {
 fn validate(source: &Source) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&source.wgsl)
         .unwrap_or_else(|error| panic!("{}: {}", source.label, error.emit_to_string(&source.wgsl)));
-    // No capability beyond those that every adapter has.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // No capability beyond those that every adapter has, save where lanes share values: those kernels are chosen for
+    // adapters that report subgroups of one size.
+    let capabilities = match source.wgsl.contains("subgroupBroadcast(") {
+        true => Capabilities::SUBGROUP,
+        false => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}: {}", source.label, error.emit_to_string(&source.wgsl)));
     (module, info)
@@ -72,10 +85,11 @@ fn translate(source: &Source, module: &Module, info: &ModuleInfo) {
     let stage = ShaderStage::Compute;
 
     let pipeline = spv::PipelineOptions { shader_stage: stage, entry_point: (*entry).into() };
-    let words = spv::write_vec(module, info, &spv::Options::default(), Some(&pipeline));
+    let words =
+        spv::write_vec(module, info, &spv::Options { lang_version: (1, 3), ..Default::default() }, Some(&pipeline));
     assert!(words.unwrap_or_else(|error| panic!("{label}: SPIR-V: {error}")).len() > 50, "{label}");
 
-    let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+    let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 1), ..Default::default() };
     let pipeline = msl::PipelineOptions { entry_point: Some((stage, (*entry).into())), ..Default::default() };
     let (text, translated) =
         msl::write_string(module, info, &options, &pipeline).unwrap_or_else(|error| panic!("{label}: MSL: {error}"));
@@ -83,7 +97,8 @@ fn translate(source: &Source, module: &Module, info: &ModuleInfo) {
     assert!(text.contains("kernel void"), "{label}: {text}");
 
     let mut text = String::new();
-    let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+    let shader_model = hlsl::ShaderModel::V6_0;
+    let options = hlsl::Options { fake_missing_bindings: true, shader_model, ..Default::default() };
     let pipeline = hlsl::PipelineOptions { entry_point: Some((stage, (*entry).into())) };
     let translated = hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(module, info, None)

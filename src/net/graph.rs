@@ -177,3 +177,34 @@ impl ExtractorGraph {
         Ok(Self { tape, pictures, augment, features })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Target;
+    use crate::tape::plan;
+
+    #[test]
+    fn a_hundred_thousand_identities_fit_usual_limits() {
+        let spec = NetSpec::paper(100_000);
+        let options = TrainingOptions {
+            images: 128,
+            margin: 3,
+            signal: Signal::L2,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            rate_scales: vec![],
+        };
+        let graph = TrainingGraph::new(&spec, &options).unwrap();
+        for (software, subgroup) in [(true, 8), (false, 1)] {
+            let target = Target {
+                uniform_bytes: 65_536,
+                storage_bytes: 128 << 20,
+                workgroups_per_dimension: 65_535,
+                software,
+                subgroup,
+            };
+            plan(&graph.tape, &target, &[graph.loss], true).unwrap();
+        }
+    }
+}

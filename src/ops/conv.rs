@@ -3,7 +3,7 @@
 
 use super::elementwise::ReluGrad;
 use super::geometry::{ConvGeometry, Sharing, at};
-use super::{reduce, tuning};
+use super::{flat_workgroups, reduce, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -219,7 +219,7 @@ impl Op for ConvGradBias {
                 ("SUBGROUP", target.subgroup),
             ]),
             bindings: vec![Operand::In(0), Operand::Out(0)],
-            workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
+            workgroups: flat_workgroups(geometry.out_vecs() * 4 * geometry.tiles(), 1, target),
         }]
     }
 

@@ -4,7 +4,7 @@
 use super::conv::{partials, reference};
 use super::geometry::{ConvGeometry, Sharing, codes};
 use super::max_pool::CODE_SHUT;
-use super::{reduce, tuning};
+use super::{flat_workgroups, reduce, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -220,7 +220,7 @@ impl Op for ConvPoolGradBias {
                 ("SUBGROUP", target.subgroup),
             ]),
             bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            workgroups: [geometry.out_vecs() as u32 * 4, geometry.tiles() as u32, 1],
+            workgroups: flat_workgroups(geometry.out_vecs() * 4 * geometry.tiles(), 1, target),
         }]
     }
 

@@ -38,6 +38,11 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Whether different pairs repel up to a margin. The cosine signal's "distance" is a likeness, which none fits.
+    pub fn has_margin(self) -> bool {
+        matches!(self, Self::L2 | Self::L2Minus | Self::L1)
+    }
+
     fn code(self) -> usize {
         match self {
             Self::None => 0,

@@ -41,6 +41,11 @@ impl Store {
         }
     }
 
+    /// Names and types of everything stored.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &TensorType)> {
+        self.buffers.iter().map(|(name, (ty, _))| (name.as_str(), ty))
+    }
+
     /// The buffer under `name`, allocated (zero-filled) on first use.
     pub(super) fn buffer(&mut self, gpu: &Gpu, name: &str, ty: &TensorType) -> Result<wgpu::Buffer, Error> {
         if let Some((present, buffer)) = self.buffers.get(name) {

@@ -187,12 +187,23 @@ impl TrainConfig {
             let fine = scale.factor >= 0.0 && scale.factor.is_finite();
             setting(fine, "--rate-scale", scale.factor.to_string(), "TENSORS=FACTOR with a factor from 0")?;
         }
-        setting(
-            i64::try_from(self.seed).is_ok(),
-            "--seed",
-            self.seed.to_string(),
-            "at most 9223372036854775807, the largest whole number of a TOML file",
-        )?;
+        for (flag, value) in [
+            ("--seed", self.seed),
+            ("--epochs", self.epochs),
+            ("--validate-every", self.validate_every),
+            ("--validation-pairs", self.validation_pairs as u64),
+            ("--cache-megabytes", self.cache_megabytes),
+        ] {
+            let fits = i64::try_from(value).is_ok();
+            setting(
+                fits,
+                flag,
+                value.to_string(),
+                "at most 9223372036854775807, the largest whole number of a TOML file",
+            )?;
+        }
+        let data = self.data.to_string_lossy();
+        setting(self.data.to_str().is_some(), "--data", data.into(), "a path in UTF-8, which a TOML file can hold")?;
         self.learning_rate.check()?;
         self.verification.check()?;
         super::margin::MarginTracker::new(self.margin_every)?;

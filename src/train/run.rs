@@ -26,6 +26,7 @@ use crate::report::{self, CurvePoint, FarAxis};
 use crate::tape::{self, Store};
 use crate::verify::roc::Roc;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -95,7 +96,8 @@ pub fn train(
     prepare_folder(config, out, resume)?;
     let say = |text: String| {
         if !quiet {
-            eprintln!("{text}");
+            // A log that nobody reads any more is no reason to stop training.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     };
     say(format!("seed {}; results in {}", config.seed, out.display()));
@@ -185,7 +187,7 @@ impl<'a> Run<'a> {
         let spec = config.spec(training.identities.len());
         spec.check()?;
         let sampler = PairSampler::new(&training, config.batch, config.same_ratio, config.seed)?;
-        let limit = config.cache_megabytes * 1_000_000;
+        let limit = config.cache_megabytes.saturating_mul(1_000_000);
         let images = Arc::new(ImageStore::load(training.flatten().0, config.crop, limit, &|| {})?);
 
         check_step(gpu, config, &spec)?;
@@ -260,7 +262,7 @@ impl<'a> Run<'a> {
 
     fn steps(mut self, interrupt: &Interrupt, quiet: bool) -> Result<Outcome, Error> {
         let steps_per_epoch = self.sampler.steps_per_epoch();
-        let total_steps = steps_per_epoch * self.config.epochs;
+        let total_steps = steps_per_epoch.saturating_mul(self.config.epochs);
         let first_step = self.state.step;
         let plan = TrainingPlan {
             sampler: self.sampler.clone(),
@@ -329,7 +331,9 @@ impl<'a> Run<'a> {
             let what = self.first_not_finite().unwrap_or_else(|| "the loss".into());
             return Err(Error::Diverged { step: result.step + 1, what });
         }
-        self.state.finished(result);
+        if self.config.signal.has_margin() {
+            self.state.finished(result);
+        }
         let (report, record) = log.finished(result);
         progress.step(&report);
         if let Some(record) = record {
@@ -367,7 +371,10 @@ impl<'a> Run<'a> {
             auc: validated.auc as f32,
             eer: validated.eer as f32,
         }))?;
-        self.model.threshold = Some(validated.threshold.clone());
+        // Said with its epoch, since `last.safetensors` may hold a later network.
+        let mut threshold = validated.threshold.clone();
+        threshold.chosen_on = format!("{} after epoch {epoch}", threshold.chosen_on);
+        self.model.threshold = Some(threshold);
         let best = self.state.best_accuracy.is_none_or(|before| validated.accuracy > before);
         progress.message(&format!(
             "epoch {epoch}: validation accuracy {:.1} %, AUC {:.4}, EER {:.1} %{}",
@@ -452,7 +459,7 @@ fn print_memory(step: &TrainingStep, say: &dyn Fn(String)) {
     let memory = step.memory();
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     say(format!(
-        "GPU memory {:.1} MB: parameters and momentum {:.1}, activations and gradients {:.1} ({:.1} without sharing), inputs and staging {:.1}",
+        "GPU memory of the training step {:.1} MB: parameters and momentum {:.1}, activations and gradients {:.1} ({:.1} without sharing), inputs and staging {:.1}",
         megabytes(memory.total()),
         megabytes(memory.parameters),
         megabytes(memory.activations),

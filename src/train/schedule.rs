@@ -141,6 +141,9 @@ impl LearningRate {
 }
 
 /// λ, the weight of the verification signal beside the identification signal's 1 (DeepID2 §2).
+///
+/// It weighs the mean verification loss of a pair against the mean identification loss of a picture. Algorithm 1 of the
+/// paper adds the losses of both pictures of a pair and λ times that of the pair: its λ is twice this one.
 /// Written `0.05`, or `inf` for no identification signal.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Lambda(f64);
