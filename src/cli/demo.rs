@@ -67,9 +67,6 @@ pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
     let mut config = TrainConfig { data: out.join("faces"), seed: SEED, ..TrainConfig::default() };
     config.crop.scale = CROP;
     config.validation_fraction = 0.1;
-    // Short as it is, the demo takes many small steps rather than few large ones.
-    config.batch = 64;
-    config.learning_rate.base = 0.02;
     config.epochs = if args.short { 6 } else { 24 };
     config.validate_every = 3;
     config.margin_every = 3_200;

@@ -39,7 +39,7 @@ pub struct TrainArgs {
     /// Times each picture is seen on average [default: 60]
     #[arg(long, allow_negative_numbers = true)]
     epochs: Option<u64>,
-    /// Pictures a step [default: 128]
+    /// Pictures a step [default: 64]
     #[arg(long, allow_negative_numbers = true)]
     batch: Option<usize>,
     /// Seed of everything random [default: 1]
@@ -58,7 +58,7 @@ pub struct TrainArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "EPOCHS")]
     validate_every: Option<u64>,
 
-    /// Learning rate of the first step [default: 0.01]
+    /// Learning rate of the first step [default: 0.02]
     #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
     learning_rate: Option<f32>,
     /// constant, step:EPOCHS:FACTOR, cosine or cosine:FLOOR [default: cosine]

@@ -494,6 +494,8 @@ mod tests {
             margin in 0.5f64..6.0,
             seed: u64,
         ) {
+            // With one feature the cosine is ±1 whatever its size: its gradient is the rounding of a difference of equals.
+            let features = if signal == Signal::Cosine { features.max(5) } else { features };
             check(case(signal, images, inputs(signal, classes, features, images, margin, seed)));
         }
     }
