@@ -67,8 +67,8 @@ pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
     let mut config = TrainConfig { data: out.join("faces"), seed: SEED, ..TrainConfig::default() };
     config.crop.scale = CROP;
     config.validation_fraction = 0.1;
-    config.epochs = if args.short { 6 } else { 24 };
-    config.validate_every = 3;
+    config.epochs = if args.short { 8 } else { 24 };
+    config.validate_every = 4;
     config.margin_every = 3_200;
     let resume = run.join(names::LAST).is_file();
     let outcome = train(gpu, &config, &run, resume, &interrupt::installed()?, false)?;
@@ -120,11 +120,7 @@ fn verify(gpu: &Gpu, model: &Model, folder: &Path, roc: &Path) -> Result<Tested>
     let trials = Trials::of_pairs(&distances, &list.pairs)?;
     let threshold = model.threshold.as_ref().context("the demo's model has no threshold")?.distance;
     let right = distances.iter().zip(&list.pairs).filter(|(d, pair)| (**d <= threshold) == pair.same).count();
-    let mut pixels = Vec::new();
-    for index in 0..images.len() as u32 {
-        pixels.extend(images.image(index)?.iter().map(|byte| f32::from(*byte)));
-    }
-    let raw = Distance::Euclidean.of_pairs(&pixels, images.spec().stored_bytes(), &list.pairs)?;
+    let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
     let raw = Trials::of_pairs(&raw, &list.pairs)?;
     let curves = [("network".into(), trials.roc()), ("raw pixels".into(), raw.roc())];
     report::roc(roc, &curves, FarAxis::Linear)?;

@@ -75,7 +75,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     let gpu = open()?;
     let embeddings = Extractor::of_model(&gpu, &model, BATCH)?.embed(&images, &|_| {})?;
     let network = Judged::new(&list, &embeddings, model.spec.embedding)?;
-    let raw_pixels = Judged::new(&list, &pixels(&images)?, images.spec().stored_bytes())?;
+    let raw_pixels = Judged::new(&list, &images.pixels()?, images.spec().stored_bytes())?;
     if let Some(path) = &args.roc {
         let curves = [("network".into(), network.trials.roc()), ("raw pixels".into(), raw_pixels.trials.roc())];
         report::roc(path, &curves, FarAxis::Logarithmic)?;
@@ -106,14 +106,6 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn pixels(images: &ImageStore) -> Result<Vec<f32>> {
-    let mut all = Vec::with_capacity(images.len() * images.spec().stored_bytes());
-    for index in 0..images.len() as u32 {
-        all.extend(images.image(index)?.iter().map(|byte| f32::from(*byte)));
-    }
-    Ok(all)
 }
 
 /// Distances of the pairs by one kind of vector.

@@ -111,6 +111,18 @@ impl ImageStore {
         Ok(Cow::Owned(out))
     }
 
+    /// All crops as vectors of numbers, one after another: the floor that every network must beat.
+    ///
+    /// # Errors
+    /// On demand, a picture that cannot be used.
+    pub fn pixels(&self) -> Result<Vec<f32>, Error> {
+        let mut pixels = Vec::with_capacity(self.len() * self.spec.stored_bytes());
+        for index in 0..self.len() as u32 {
+            pixels.extend(self.image(index)?.iter().map(|byte| f32::from(*byte)));
+        }
+        Ok(pixels)
+    }
+
     /// Writes the crops of `indices` to `out`, tightly packed: batch × rows × columns × channels.
     /// On demand, they are decoded in parallel.
     ///

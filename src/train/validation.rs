@@ -80,11 +80,8 @@ impl Validation {
     /// # Errors
     /// A picture that cannot be read.
     pub fn raw_pixels(&self) -> Result<Validated, Error> {
-        let mut pixels = Vec::with_capacity(self.images.len() * self.images.spec().stored_bytes());
-        for index in 0..self.images.len() as u32 {
-            pixels.extend(self.images.image(index)?.iter().map(|byte| f32::from(*byte)));
-        }
-        let distances = Distance::Euclidean.of_pairs(&pixels, self.images.spec().stored_bytes(), &self.pairs)?;
+        let distances =
+            Distance::Euclidean.of_pairs(&self.images.pixels()?, self.images.spec().stored_bytes(), &self.pairs)?;
         self.judge(&distances)
     }
 
