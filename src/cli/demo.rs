@@ -14,6 +14,7 @@ use deepid2::report::{self, FarAxis};
 use deepid2::train::run::names;
 use deepid2::train::{TrainConfig, interrupt, train};
 use deepid2::verify::distance::Distance;
+use deepid2::verify::folds::accuracy_at;
 use deepid2::verify::trials::Trials;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -119,13 +120,12 @@ fn verify(gpu: &Gpu, model: &Model, folder: &Path, roc: &Path) -> Result<Tested>
     let distances = Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?;
     let trials = Trials::of_pairs(&distances, &list.pairs)?;
     let threshold = model.threshold.as_ref().context("the demo's model has no threshold")?.distance;
-    let right = distances.iter().zip(&list.pairs).filter(|(d, pair)| (**d <= threshold) == pair.same).count();
     let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
     let raw = Trials::of_pairs(&raw, &list.pairs)?;
     let curves = [("network".into(), trials.roc()), ("raw pixels".into(), raw.roc())];
     report::roc(roc, &curves, FarAxis::Linear)?;
     Ok(Tested {
-        accuracy: right as f64 / list.pairs.len() as f64,
+        accuracy: accuracy_at(threshold, distances.iter().zip(&list.pairs)),
         auc: trials.auc(),
         eer: trials.eer(),
         raw_pixels: raw.summary().most_accurate.accuracy,

@@ -10,7 +10,7 @@ use deepid2::gpu::{self, Gpu};
 use deepid2::model::{Extractor, Model};
 use deepid2::report::{self, FarAxis};
 use deepid2::verify::distance::Distance;
-use deepid2::verify::folds::{CrossValidation, cross_validate};
+use deepid2::verify::folds::{CrossValidation, accuracy_at, cross_validate};
 use deepid2::verify::summary::Summary;
 use deepid2::verify::threshold::Criterion;
 use deepid2::verify::trials::Trials;
@@ -80,7 +80,8 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         let curves = [("network".into(), network.trials.roc()), ("raw pixels".into(), raw_pixels.trials.roc())];
         report::roc(path, &curves, FarAxis::Logarithmic)?;
     }
-    let own = model.threshold.as_ref().map(|chosen| network.accuracy_at(&list, chosen.distance));
+    let own =
+        model.threshold.as_ref().map(|chosen| accuracy_at(chosen.distance, network.distances.iter().zip(&list.pairs)));
     if args.json {
         println!(
             "{}",
@@ -125,11 +126,6 @@ impl Judged {
             _ => Some(cross_validate(&distances, &list.pairs, Criterion::Accuracy)?),
         };
         Ok(Self { distances, trials, folds })
-    }
-
-    fn accuracy_at(&self, list: &PairList, threshold: f64) -> f64 {
-        let right = self.distances.iter().zip(&list.pairs).filter(|(d, pair)| (**d <= threshold) == pair.same);
-        right.count() as f64 / list.pairs.len() as f64
     }
 
     fn describe(&self) -> String {

@@ -132,15 +132,15 @@ impl MarginTracker {
         Ok(best)
     }
 
-    /// Takes the pairs of a step, of which the first `same` show one person each. Returns the last
-    /// update among them.
+    /// Takes the pairs of a step: distance, and whether both pictures show one person. Returns the
+    /// last update among them.
     ///
     /// # Errors
     /// A distance that is not a finite number.
-    pub fn push_batch(&mut self, distances: &[f32], same: usize) -> Result<Option<Threshold>, Error> {
+    pub fn push_batch(&mut self, pairs: &[(f32, bool)]) -> Result<Option<Threshold>, Error> {
         let mut update = None;
-        for (pair, &distance) in distances.iter().enumerate() {
-            update = self.push(distance, pair < same)?.or(update);
+        for &(distance, same) in pairs {
+            update = self.push(distance, same)?.or(update);
         }
         Ok(update)
     }
@@ -239,12 +239,12 @@ mod tests {
     fn only_the_last_pairs_count_and_the_margin_starts_at_zero() {
         let mut tracker = MarginTracker::new(4).unwrap();
         assert_eq!(tracker.margin(), 0.0);
-        assert_eq!(tracker.push_batch(&[1.0, 2.0, 5.0], 2).unwrap(), None);
+        assert_eq!(tracker.push_batch(&[(1.0, true), (2.0, true), (5.0, false)]).unwrap(), None);
         assert_eq!(tracker.margin(), 0.0);
         // The fourth pair completes the first four; the fifth begins the next.
-        let update = tracker.push_batch(&[3.0, 90.0], 1).unwrap().unwrap();
+        let update = tracker.push_batch(&[(3.0, true), (90.0, false)]).unwrap().unwrap();
         assert_eq!((update.value, tracker.margin()), (4.0, 4.0));
-        tracker.push_batch(&[10.0, 20.0, 80.0], 2).unwrap();
+        tracker.push_batch(&[(10.0, true), (20.0, true), (80.0, false)]).unwrap();
         assert_eq!(tracker.margin(), 50.0);
     }
 

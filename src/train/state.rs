@@ -93,9 +93,7 @@ impl RunState {
     pub fn margin_of(&mut self, step: u64) -> Result<f32, Error> {
         while self.pending.front().is_some_and(|pairs| pairs.step + MARGIN_LAG <= step) {
             let Some(pairs) = self.pending.pop_front() else { break };
-            for (distance, same) in pairs.pairs {
-                self.margin.push(distance, same)?;
-            }
+            self.margin.push_batch(&pairs.pairs)?;
         }
         Ok(self.margin.margin())
     }

@@ -29,6 +29,16 @@ pub struct CrossValidation {
     pub standard_error: f64,
 }
 
+/// Share of the pairs, each with its distance, that `threshold` judges rightly; NaN for none.
+pub fn accuracy_at<'a>(threshold: f64, trials: impl Iterator<Item = (&'a f64, &'a Pair)>) -> f64 {
+    let (mut right, mut count) = (0u64, 0u64);
+    for (&distance, pair) in trials {
+        right += u64::from((distance <= threshold) == pair.same);
+        count += 1;
+    }
+    right as f64 / count as f64
+}
+
 /// Judges the pairs of each fold with the best threshold by `criterion` of the other folds.
 /// `distances` has one entry a pair.
 ///
@@ -50,9 +60,8 @@ pub fn cross_validate(distances: &[f64], pairs: &[Pair], criterion: Criterion) -
     let judge = |fold: u32| {
         let others = trials().filter(|(_, pair)| pair.fold != fold).map(|(&distance, pair)| (distance, pair.same));
         let threshold = Trials::new(others)?.best_threshold(criterion).distance;
-        let own = || trials().filter(|(_, pair)| pair.fold == fold);
-        let right = own().filter(|&(&distance, pair)| (distance <= threshold) == pair.same).count();
-        Ok(FoldResult { fold, threshold, accuracy: right as f64 / own().count() as f64 })
+        let own = trials().filter(|(_, pair)| pair.fold == fold);
+        Ok(FoldResult { fold, threshold, accuracy: accuracy_at(threshold, own) })
     };
     let folds: Vec<FoldResult> = numbers.into_iter().map(judge).collect::<Result<_, Error>>()?;
     let (mean, standard_error) = mean_and_standard_error(&folds);
