@@ -135,6 +135,14 @@ impl Gpu {
         self
     }
 
+    /// The same device with a smaller limit of storage bindings.
+    #[cfg(test)]
+    pub(crate) fn with_storage_bytes(mut self, storage_bytes: u64) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("a device that was just opened");
+        shared.target = Target { storage_bytes, ..shared.target };
+        self
+    }
+
     pub(crate) fn device(&self) -> &wgpu::Device {
         &self.shared.device
     }
