@@ -265,16 +265,6 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_beyond_all_memory_is_an_error() {
-        let (_root, dataset) = picture_folders(&[2; 4]);
-        let huge = CropSpec { height: 1 << 24, width: 1 << 24, ..spec() };
-        let store = Arc::new(ImageStore::load(dataset.flatten().0, huge, 0, &|| {}).unwrap());
-        let mut batches = Prefetcher::start(store, SequentialPlan::new(dataset.flatten().1, 8), 0..1).unwrap();
-        let message = batches.next().unwrap().unwrap_err().to_string();
-        assert!(message.contains("step 0") && message.contains("lower --batch"), "{message}");
-    }
-
-    #[test]
     fn a_panicking_plan_is_an_error_not_a_hang() {
         struct Panics;
         impl BatchPlan for Panics {
