@@ -92,7 +92,7 @@ impl TrainingStep {
     /// As [`Self::new`].
     pub fn check(gpu: &Gpu, spec: &NetSpec, options: &TrainingOptions) -> Result<(), Error> {
         let graph = TrainingGraph::new(spec, options)?;
-        plan(&graph.tape, &gpu.target(), &[graph.loss, graph.parts, graph.pairs], true)?;
+        plan(&graph.tape, &gpu.target(), &[graph.loss, graph.parts, graph.pairs], true, 1)?;
         Ok(())
     }
 
