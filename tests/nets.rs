@@ -72,7 +72,7 @@ impl Case {
                 program.write_net(at, graph.augment, bytemuck::cast_slice::<_, u32>(&augment)).unwrap();
                 program.write_net(at, graph.labels, &labels).unwrap();
                 program.write_net(at, graph.weights, &[1.0f32, 0.05, 0.5 + net as f32, 0.0]).unwrap();
-                program.write_net(at, graph.learning_rate, &[0.01f32 * (1.0 + net as f32)]).unwrap();
+                program.write_net(at, graph.rates, &[0.01f32 * (1.0 + net as f32), 0.9, 5e-4, 0.0]).unwrap();
             }
             program.run().unwrap();
             for (at, steps) in steps.iter_mut().enumerate() {

@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs, gpu: &Gpu) -> Result<ExitCode> {
         rate_scales: vec![],
     };
     let mut store = Store::new();
-    write_parameters(gpu, &untrained(&spec), &mut store)?;
+    write_parameters(gpu, &untrained(&spec), &mut store, 0)?;
     let started = Instant::now();
     let mut step = TrainingStep::new(gpu, &spec, &options, &mut store)?;
     let compile_seconds = started.elapsed().as_secs_f64();
@@ -83,6 +83,7 @@ pub fn run(args: &BenchArgs, gpu: &Gpu) -> Result<ExitCode> {
                 "adapter": gpu.info().name,
                 "driver": gpu.info().driver_info,
                 "batch": batch,
+                "slices": step.slices().count(),
                 "identities": args.identities,
                 "images_per_s_median": median,
                 "images_per_s_best": best,
@@ -101,6 +102,9 @@ pub fn run(args: &BenchArgs, gpu: &Gpu) -> Result<ExitCode> {
         args.repeats,
         step.dispatches()
     );
+    if step.slices().count() > 1 {
+        println!("{}", step.slices());
+    }
     println!(
         "GPU memory: parameters {:.1} MB, activations {:.1} MB ({:.1} MB without sharing; {:.0} KB an image), staging {:.1} MB",
         memory.parameters as f64 / 1e6,

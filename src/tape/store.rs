@@ -88,6 +88,20 @@ impl Store {
         }
     }
 
+    /// Copies what `to`, a store of one net, holds from net `net` of this store, on the device.
+    ///
+    /// # Panics
+    /// Where the store has no net `net`.
+    pub fn copy_net(&self, gpu: &Gpu, net: usize, to: &Self) {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        for (name, (ty, buffer)) in &self.buffers {
+            if let Some((_, copy)) = to.buffers.get(name).filter(|(other, _)| other == ty) {
+                encoder.copy_buffer_to_buffer(buffer, self.offset(net, ty), copy, 0, ty.bytes());
+            }
+        }
+        gpu.queue().submit([encoder.finish()]);
+    }
+
     /// Where the copy of net `net` begins.
     fn offset(&self, net: usize, ty: &TensorType) -> u64 {
         assert!(net < self.nets, "net {net} of a store of {}", self.nets);
