@@ -36,23 +36,29 @@ pub(super) fn of_nets(out: &Path, nets: usize) -> Vec<PathBuf> {
     if nets == 1 { vec![out.into()] } else { (0..nets).map(|net| of_net(out, net)).collect() }
 }
 
+/// Makes sure that `out` holds no run of another number of nets than `nets`.
+///
+/// # Errors
+/// A run of one net in itself, or of more or fewer in folders of their own.
+pub(super) fn check_nets(out: &Path, nets: usize, resume: bool) -> Result<(), Error> {
+    let held = nets_of(out);
+    let other_kind = if nets == 1 { held.is_some() } else { has_begun(out) };
+    match held.unwrap_or(1) {
+        held if resume && held != nets && (held > 1 || has_begun(out)) => {
+            Err(Error::OtherNets { run: out.into(), held, nets })
+        }
+        held if !resume && (other_kind || held > nets) => Err(Error::RunExists { run: out.into() }),
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that `out` can take the run of `configs`, one a net, or holds it where it is to be resumed; creates the
 /// folders.
 ///
 /// # Errors
 /// Another run in `out`, nothing to resume or other settings, or a folder that cannot be created.
 pub(super) fn prepare(configs: &[TrainConfig], out: &Path, resume: bool) -> Result<(), Error> {
-    let nets = configs.len();
-    let held = nets_of(out).unwrap_or(1);
-    let other_kind = if nets == 1 { held > 1 || of_net(out, 0).is_dir() } else { has_begun(out) };
-    match resume {
-        true if held != nets && (held > 1 || has_begun(out)) => {
-            return Err(Error::OtherNets { run: out.into(), held, nets });
-        }
-        false if other_kind || held > nets => return Err(Error::RunExists { run: out.into() }),
-        _ => {}
-    }
-    for (config, folder) in configs.iter().zip(of_nets(out, nets)) {
+    for (config, folder) in configs.iter().zip(of_nets(out, configs.len())) {
         prepare_one(config, &folder, resume)?;
     }
     Ok(())

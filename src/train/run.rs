@@ -87,6 +87,7 @@ pub fn train_nets(
 ) -> Result<Vec<Outcome>, Error> {
     let nets = configs.len();
     configs.iter().try_for_each(TrainConfig::check)?;
+    folder::check_nets(out, nets, resume)?;
     for (net, config) in configs.iter().enumerate() {
         let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..configs[0].clone() };
         if let Some(difference) = beside.difference(config) {
