@@ -8,6 +8,7 @@
 //! | [`run`] | the loop over steps and epochs, of one net or of several at once |
 //! | `net` | one net of a run: its model, state, records and checkpoints |
 //! | `data` | the pictures that a net is trained and validated on |
+//! | `plots` | the curves in a run's folder |
 //! | `log` | reports from the results of steps |
 //! | [`folder`] | where the results of a run, or of each of its nets, lie |
 //! | [`state`] | what a resumed run needs beside the model |
@@ -29,6 +30,7 @@ mod log;
 pub mod margin;
 pub mod metrics;
 mod net;
+mod plots;
 pub mod progress;
 pub mod run;
 pub mod schedule;

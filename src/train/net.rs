@@ -1,17 +1,17 @@
 //! One net of a run: its pictures, model, state, records and checkpoints. Nets that are trained at once differ in all of
 //! these and share the step on the device, where each has its number.
 
-use super::Error;
 use super::config::TrainConfig;
 use super::data::TrainingData;
 use super::folder::names;
 use super::log::StepLog;
-use super::metrics::{self, MetricsWriter, Record, StepReport, ValidationReport};
+use super::metrics::{MetricsWriter, Record, StepReport, ValidationReport};
 use super::progress::Progress;
 use super::run::{Floors, Outcome};
 use super::state::{self, RunState};
 use super::step::{DeviceMemory, StepResult, StepSettings};
 use super::validation::{Validated, Validation};
+use super::{Error, plots};
 use crate::data::augment::Augment;
 use crate::data::loader::{Batch, Prefetcher, TrainingPlan};
 use crate::data::mean::mean;
@@ -19,9 +19,7 @@ use crate::gpu::Gpu;
 use crate::model::{Model, extractor};
 use crate::net::initial_values;
 use crate::ops::Signal;
-use crate::report::{self, CurvePoint, FarAxis};
 use crate::tape::Store;
-use crate::verify::roc::Roc;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -323,7 +321,7 @@ impl<'a> NetRun<'a> {
     /// # Errors
     /// Records that cannot be read, or plots that cannot be written.
     pub fn end(self, memory: DeviceMemory) -> Result<Outcome, Error> {
-        self.plot()?;
+        plots::draw(&self.out, self.data.sampler.steps_per_epoch(), self.validated.as_ref())?;
         Ok(Outcome {
             finished: self.state.step >= self.total_steps,
             steps: self.state.step,
@@ -334,21 +332,6 @@ impl<'a> NetRun<'a> {
             memory,
             run: self.out,
         })
-    }
-
-    /// Draws the curve over all epochs and the ROC of the last validation.
-    fn plot(&self) -> Result<(), Error> {
-        let steps_per_epoch = self.data.sampler.steps_per_epoch();
-        let records = metrics::read(&self.out.join(names::METRICS))?;
-        let points: Vec<CurvePoint> = records.iter().map(|record| curve_point(record, steps_per_epoch)).collect();
-        if !points.is_empty() {
-            report::training_curve(&self.out.join(names::CURVE), &points)?;
-        }
-        if let Some(validated) = &self.validated {
-            let curves: [(String, Roc); 1] = [("held-out identities".into(), validated.trials.roc())];
-            report::roc(&self.out.join(names::ROC), &curves, FarAxis::Linear)?;
-        }
-        Ok(())
     }
 }
 
@@ -397,19 +380,4 @@ fn untrained(config: &TrainConfig, data: &TrainingData) -> Result<Model, Error> 
         trained_on: data.trained_on.clone(),
         parameters,
     })
-}
-
-fn curve_point(record: &Record, steps_per_epoch: u64) -> CurvePoint {
-    let epoch = record.step() as f64 / steps_per_epoch.max(1) as f64;
-    match record {
-        Record::Train(step) => CurvePoint {
-            epoch,
-            ident: Some(step.identification_loss.into()),
-            verif: Some(step.verification_loss.into()),
-            validation_accuracy: None,
-        },
-        Record::Validation(validation) => {
-            CurvePoint { epoch, ident: None, verif: None, validation_accuracy: Some(validation.accuracy.into()) }
-        }
-    }
 }

@@ -86,10 +86,11 @@ pub fn train_nets(
     quiet: bool,
 ) -> Result<Vec<Outcome>, Error> {
     let nets = configs.len();
+    let Some(first) = configs.first() else { return Ok(Vec::new()) };
     configs.iter().try_for_each(TrainConfig::check)?;
     folder::check_nets(out, nets, resume)?;
     for (net, config) in configs.iter().enumerate() {
-        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..configs[0].clone() };
+        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..first.clone() };
         if let Some(difference) = beside.difference(config) {
             return Err(Error::NetSettings { net, difference });
         }
