@@ -185,6 +185,7 @@ fn check_limits(
 mod tests {
     use super::*;
     use crate::ops::{Add, Multiply, Relu, Sgd, Sum};
+    use crate::tape::{Io, Op};
 
     const TARGET: Target = Target {
         uniform_bytes: 65_536,
@@ -292,5 +293,40 @@ mod tests {
         for part in ["relu (elementwise.wgsl) of 8 nets", "needs 8", "max_compute_workgroups_per_dimension", "is 7"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    /// A ReLU whose dispatch is three-dimensional.
+    #[derive(Debug)]
+    struct Deep;
+
+    impl Op for Deep {
+        fn name(&self) -> &'static str {
+            "deep"
+        }
+
+        fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+            Relu.infer(inputs)
+        }
+
+        fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+            let mut dispatches = Relu.dispatches(io, target);
+            dispatches[0].workgroups[2] = 2;
+            dispatches
+        }
+
+        fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+            Relu.reference(io, inputs)
+        }
+    }
+
+    #[test]
+    fn an_operation_that_uses_z_runs_one_net_only() {
+        let mut tape = Tape::new();
+        let x = tape.input("x", TensorType::f32(&[4]));
+        tape.apply1(Deep, &[x]).unwrap();
+        let plan = |nets| super::plan(&tape, &TARGET, &[], true, nets);
+        plan(1).unwrap();
+        let error = plan(3).unwrap_err().to_string();
+        assert!(error.contains("deep: the z of its dispatch is 2") && error.contains("nets"), "{error}");
     }
 }

@@ -12,7 +12,6 @@ use super::state::{self, RunState};
 use super::step::{DeviceMemory, StepResult, StepSettings};
 use super::validation::{Validated, Validation};
 use super::{Error, plots};
-use crate::data::augment::Augment;
 use crate::data::loader::{Batch, Prefetcher, TrainingPlan};
 use crate::data::mean::mean;
 use crate::gpu::Gpu;
@@ -127,12 +126,7 @@ impl<'a> NetRun<'a> {
             first_step: state.step,
             total_steps,
             state,
-            batch: Batch {
-                labels: vec![0; config.batch],
-                augment: vec![Augment::NONE; config.batch],
-                images: vec![0; config.batch * data.images.spec().stored_bytes()],
-                ..Batch::default()
-            },
+            batch: Batch::default(),
             data,
             active: false,
         })
@@ -169,17 +163,14 @@ impl<'a> NetRun<'a> {
         (self.first_step, self.total_steps)
     }
 
-    /// Takes the batch and the settings of the next step; tells whether there is one. A net that is done repeats its last
-    /// batch at a rate of 0, which moves nothing.
+    /// Takes the batch of the next step and returns its settings; `None` when all steps are done.
     ///
     /// # Errors
     /// A picture that cannot be read, or a distance that is not finite.
-    pub fn next(&mut self) -> Result<(bool, StepSettings), Error> {
+    pub fn next(&mut self) -> Result<Option<StepSettings>, Error> {
         let Some(batch) = self.batches.next() else {
             self.active = false;
-            let still =
-                StepSettings { learning_rate: 0.0, identification_weight: 0.0, verification_weight: 0.0, margin: 0.0 };
-            return Ok((false, still));
+            return Ok(None);
         };
         self.batches.recycle(std::mem::replace(&mut self.batch, batch?));
         self.active = true;
@@ -193,10 +184,10 @@ impl<'a> NetRun<'a> {
             margin: self.state.margin_of(step)?,
         };
         self.log.submitted(step, settings);
-        Ok((true, settings))
+        Ok(Some(settings))
     }
 
-    /// The batch of the step that [`Self::next`] began.
+    /// The batch of the last step that [`Self::next`] began.
     pub fn batch(&self) -> &Batch {
         &self.batch
     }

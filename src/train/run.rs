@@ -174,11 +174,12 @@ impl<'a> Run<'a> {
         let mut progress = Progress::new(extent, quiet);
         loop {
             let next = self.nets.iter_mut().map(NetRun::next).collect::<Result<Vec<_>, _>>()?;
-            if !next.iter().any(|(active, _)| *active) {
-                break;
-            }
-            let settings: Vec<StepSettings> = next.into_iter().map(|(_, settings)| settings).collect();
-            let batches: Vec<&Batch> = self.nets.iter().map(NetRun::batch).collect();
+            let Some(active) = self.nets.iter().find(|net| net.is_active()) else { break };
+            // A net that is done waits for the others: any batch will do for it, at settings that move nothing.
+            let taking_part = self.nets.iter().map(|net| if net.is_active() { net } else { active });
+            let batches: Vec<&Batch> = taking_part.map(NetRun::batch).collect();
+            let settings: Vec<StepSettings> =
+                next.into_iter().map(|of_net| of_net.unwrap_or(StepSettings::STILL)).collect();
             if let Some(results) = self.step.submit_nets(&batches, &settings)? {
                 self.finished(&results, &mut progress)?;
             }

@@ -27,6 +27,12 @@ pub struct StepSettings {
     pub margin: f32,
 }
 
+impl StepSettings {
+    /// Settings of a step that leaves the parameters as they are.
+    pub const STILL: Self =
+        Self { learning_rate: 0.0, identification_weight: 0.0, verification_weight: 0.0, margin: 0.0 };
+}
+
 /// What a step found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepResult {
