@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs, gpu: &Gpu) -> Result<ExitCode> {
         rate_scales: vec![],
     };
     let mut store = Store::new();
-    write_parameters(gpu, &untrained(&spec), &mut store)?;
+    write_parameters(gpu, &untrained(&spec), &mut store, 0)?;
     let started = Instant::now();
     let mut step = TrainingStep::new(gpu, &spec, &options, &mut store)?;
     let compile_seconds = started.elapsed().as_secs_f64();
