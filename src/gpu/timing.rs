@@ -42,6 +42,23 @@ impl Timestamps {
         }))
     }
 
+    /// Room for `count` stretches of encoder work, marked by [`Self::mark`]; `None` where the adapter takes no
+    /// timestamps outside passes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn between_passes(gpu: &Gpu, count: u32) -> Result<Option<Self>, Error> {
+        if !gpu.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS) {
+            return Ok(None);
+        }
+        Self::new(gpu, count)
+    }
+
+    /// Encodes the time at which stretch `index` begins, or ends: when all work encoded so far is done.
+    pub fn mark(&self, encoder: &mut wgpu::CommandEncoder, index: u32, end: bool) {
+        encoder.write_timestamp(&self.queries, index * 2 + u32::from(end));
+    }
+
     /// The writes to put in the descriptor of pass `index`.
     pub fn writes(&self, index: u32) -> wgpu::ComputePassTimestampWrites<'_> {
         wgpu::ComputePassTimestampWrites {
@@ -62,10 +79,16 @@ impl Timestamps {
     /// # Errors
     /// [`Error::Lost`].
     pub fn read(&self, gpu: &Gpu) -> Result<Vec<f64>, Error> {
+        Ok(self.read_spans(gpu)?.iter().map(|[begin, end]| (end - begin).max(0.0)).collect())
+    }
+
+    /// Begin and end of each pass or stretch in milliseconds since the first began; waits as [`Self::read`] does.
+    ///
+    /// # Errors
+    /// [`Error::Lost`].
+    pub fn read_spans(&self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, Error> {
         let ticks: Vec<u64> = super::staging::read_buffer(gpu, &self.readable)?;
-        Ok(ticks
-            .chunks_exact(2)
-            .map(|pair| pair[1].saturating_sub(pair[0]) as f64 * self.nanoseconds_a_tick * 1e-6)
-            .collect())
+        let milliseconds = |tick: u64| tick.wrapping_sub(ticks[0]) as i64 as f64 * self.nanoseconds_a_tick * 1e-6;
+        Ok(ticks.chunks_exact(2).map(|pair| [milliseconds(pair[0]), milliseconds(pair[1])]).collect())
     }
 }

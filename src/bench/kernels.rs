@@ -1,0 +1,133 @@
+//! Every operation of the networks by itself.
+
+use super::Error;
+use crate::gpu::Gpu;
+use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
+use crate::ops::Signal;
+use crate::tape::{DType, Program, ProgramOptions, StepProfile, Store, Tape, TensorType};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
+
+/// One operation on inputs of fixed shapes: a tape of one node.
+#[derive(Debug, Clone)]
+pub struct KernelCase {
+    /// Whose operation it is, as in `paper, batch 64`.
+    pub network: String,
+    /// The operation and the shape of its first result.
+    pub name: String,
+    tape: Tape,
+}
+
+/// A network and a batch that lend their operations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shapes {
+    /// Few words.
+    pub name: String,
+    /// The network.
+    pub spec: NetSpec,
+    /// Images a step.
+    pub images: usize,
+}
+
+impl Shapes {
+    /// The paper's network with 8,192 identities.
+    pub fn paper(images: usize) -> Self {
+        Self { name: format!("paper, batch {images}"), spec: NetSpec::paper(8192), images }
+    }
+
+    /// Other shapes that the networks take: a small grey patch, a patch of another format, and wide layers.
+    pub fn others() -> Vec<Self> {
+        let paper = NetSpec::paper(1000);
+        let grey = NetSpec { height: 31, width: 31, channels: 1, ..paper.clone() };
+        let patch = NetSpec { height: 47, width: 39, ..paper.clone() };
+        let wide = NetSpec { height: 31, width: 31, widths: [64, 128, 128, 160], embedding: 512, ..paper };
+        [("grey 31×31, batch 128", grey), ("RGB 47×39, batch 128", patch), ("wide 31×31, batch 128", wide)]
+            .map(|(name, spec)| Self { name: name.into(), spec, images: 128 })
+            .into()
+    }
+}
+
+/// The operations of one training step of each of `shapes`; one that was there before on the same shapes is left out.
+///
+/// # Errors
+/// A network that is refused.
+pub fn cases(shapes: &[Shapes]) -> Result<Vec<KernelCase>, Error> {
+    let mut seen = HashSet::new();
+    let mut cases = Vec::new();
+    for Shapes { name: network, spec, images } in shapes {
+        let options = TrainingOptions {
+            images: *images,
+            margin: 3,
+            signal: Signal::L2,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            rate_scales: vec![],
+        };
+        let step = TrainingGraph::new(spec, &options)?.tape;
+        for node in step.nodes() {
+            let types: Vec<&TensorType> = node.inputs.iter().map(|input| step.ty(*input)).collect();
+            if !seen.insert(format!("{:?} {types:?}", node.op)) {
+                continue;
+            }
+            let mut tape = Tape::new();
+            let inputs: Vec<_> =
+                types.iter().enumerate().map(|(i, ty)| tape.input(&format!("input {i}"), (*ty).clone())).collect();
+            let outputs = tape.apply_shared(node.op.clone(), &inputs)?;
+            let dims: Vec<String> = tape.ty(outputs[0]).dims.iter().map(usize::to_string).collect();
+            let name = format!("{} {}", node.op.name(), dims.join("×"));
+            cases.push(KernelCase { network: network.clone(), name, tape });
+        }
+    }
+    Ok(cases)
+}
+
+/// A case on a device.
+pub struct CompiledKernel {
+    program: Program,
+}
+
+impl KernelCase {
+    /// Compiles it and fills its float inputs with random numbers in [−1, 1); integers stay 0, which is a valid label,
+    /// arg-max code and shift.
+    ///
+    /// # Errors
+    /// Limits of the adapter, or an allocation that fails.
+    pub fn compile(&self, gpu: &Gpu) -> Result<CompiledKernel, Error> {
+        let program = Program::compile(gpu, &self.tape, &mut Store::new(), &[], ProgramOptions::default())?;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        for input in &self.tape.nodes()[0].inputs {
+            let ty = self.tape.ty(*input);
+            if ty.dtype == DType::F32 {
+                let values: Vec<f32> = (0..ty.elements()).map(|_| rng.random_range(-1.0..1.0)).collect();
+                program.write(*input, &values)?;
+            }
+        }
+        Ok(CompiledKernel { program })
+    }
+}
+
+impl CompiledKernel {
+    /// One run: what each dispatch took. `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// A device that stopped.
+    pub fn run(&self) -> Result<Option<Vec<StepProfile>>, Error> {
+        Ok(self.program.profile()?)
+    }
+
+    /// The shortest time of each dispatch in `repeats` runs, after one that is not counted.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn fastest(&self, repeats: usize) -> Result<Option<Vec<StepProfile>>, Error> {
+        self.run()?;
+        let Some(mut best) = self.run()? else { return Ok(None) };
+        for _ in 1..repeats {
+            for (best, run) in best.iter_mut().zip(self.run()?.unwrap_or_default()) {
+                best.milliseconds = best.milliseconds.min(run.milliseconds);
+            }
+        }
+        Ok(Some(best))
+    }
+}
