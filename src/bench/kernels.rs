@@ -14,7 +14,7 @@ use std::collections::HashSet;
 pub struct KernelCase {
     /// Whose operation it is, as in `paper, batch 64`.
     pub network: String,
-    /// The operation and the shape of its first result.
+    /// The operation and the shapes of its first result and its first input.
     pub name: String,
     tape: Tape,
 }
@@ -74,8 +74,9 @@ pub fn cases(shapes: &[Shapes]) -> Result<Vec<KernelCase>, Error> {
             let inputs: Vec<_> =
                 types.iter().enumerate().map(|(i, ty)| tape.input(&format!("input {i}"), (*ty).clone())).collect();
             let outputs = tape.apply_shared(node.op.clone(), &inputs)?;
-            let dims: Vec<String> = tape.ty(outputs[0]).dims.iter().map(usize::to_string).collect();
-            let name = format!("{} {}", node.op.name(), dims.join("×"));
+            let [result, input] = [outputs[0], inputs[0]]
+                .map(|var| tape.ty(var).dims.iter().map(usize::to_string).collect::<Vec<_>>().join("×"));
+            let name = format!("{} {result} from {input}", node.op.name());
             cases.push(KernelCase { network: network.clone(), name, tape });
         }
     }
