@@ -97,15 +97,8 @@ fn fastest(gpu: &Gpu, op: impl Op + 'static, elements: usize, repeats: usize) ->
     let x = tape.input("x", TensorType::f32(&[elements]));
     let y = tape.apply1(op, &[x])?;
     let program = Program::compile(gpu, &tape, &mut Store::new(), &[y], ProgramOptions::default())?;
-    let mut best: Option<StepProfile> = None;
-    for repeat in 0..=repeats {
-        let Some(mut run) = program.profile()? else { return Ok(None) };
-        let run = run.remove(0);
-        if repeat > 0 && best.as_ref().is_none_or(|best| run.milliseconds < best.milliseconds) {
-            best = Some(run);
-        }
-    }
-    Ok(best)
+    program.profile()?;
+    Ok(super::fastest(&program, repeats)?.map(|mut dispatches| dispatches.remove(0)))
 }
 
 #[cfg(test)]

@@ -123,12 +123,33 @@ impl CompiledKernel {
     /// As [`Self::run`].
     pub fn fastest(&self, repeats: usize) -> Result<Option<Vec<StepProfile>>, Error> {
         self.run()?;
-        let Some(mut best) = self.run()? else { return Ok(None) };
-        for _ in 1..repeats {
-            for (best, run) in best.iter_mut().zip(self.run()?.unwrap_or_default()) {
-                best.milliseconds = best.milliseconds.min(run.milliseconds);
-            }
+        super::fastest(&self.program, repeats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+
+    #[test]
+    fn every_operation_of_a_step_is_a_case_once_and_runs_by_itself() {
+        let spec = NetSpec { height: 31, width: 31, widths: [4, 4, 4, 4], embedding: 8, ..NetSpec::paper(5) };
+        let shapes = Shapes { name: "small".into(), spec, images: 8 };
+        let found = cases(&[shapes.clone(), shapes]).unwrap();
+        let names: HashSet<&str> = found.iter().filter_map(|case| case.name.split(' ').next()).collect();
+        for name in ["ingest", "conv_pool", "conv", "joint_loss", "conv_pool_grad_weight", "sgd"] {
+            assert!(names.contains(name), "{name} is missing from {names:?}");
         }
-        Ok(Some(best))
+        let once: HashSet<String> = found.iter().map(|case| format!("{:?}", case.tape)).collect();
+        assert_eq!(once.len(), found.len(), "the second network has the same shapes");
+
+        let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+        for case in &found {
+            let dispatches =
+                case.compile(&gpu).unwrap().fastest(1).unwrap().expect("the software driver has timestamps");
+            assert!(!dispatches.is_empty(), "{}", case.name);
+            assert!(dispatches.iter().all(|dispatch| dispatch.milliseconds > 0.0), "{dispatches:?}");
+        }
     }
 }

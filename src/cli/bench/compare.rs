@@ -8,6 +8,7 @@ use clap::Args;
 use deepid2::bench::{Replay, Run};
 use deepid2::gpu::Gpu;
 use serde_json::Value;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub fn run(args: &CompareArgs, gpu: &Gpu) -> Result<ExitCode> {
     let mut engine = compile(gpu, &work)?;
     engine.run(WARM_UP_STEPS)?;
     let mut record = CompareRecord {
-        peer: args.name.clone().unwrap_or_else(|| args.command[0].clone()),
+        peer: args.name.clone().unwrap_or_else(|| file_name(&args.command[0])),
         command: args.command.join(" "),
         peer_says: None,
         rounds: Vec::new(),
@@ -141,6 +142,11 @@ fn ask_peer(command: &[String]) -> Result<(f64, Value), String> {
         Some(speed) if speed > 0.0 => Ok((speed, says)),
         _ => Err(format!("its last line has no \"images_per_s_median\" above 0: {line:?}")),
     }
+}
+
+/// The program without its folder.
+fn file_name(program: &str) -> String {
+    Path::new(program).file_name().map_or_else(|| program.into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// "peer" and "version" of what it says.

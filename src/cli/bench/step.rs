@@ -11,6 +11,8 @@ use std::time::Instant;
 
 /// Steps before the clock starts: pipelines are compiled, caches are warm.
 pub const WARM_UP_STEPS: usize = 3;
+/// Steps with timestamps around each dispatch; the shortest time of each counts.
+const PROFILES: usize = 3;
 
 #[derive(Debug, Args)]
 pub struct StepArgs {
@@ -97,7 +99,7 @@ pub fn compile(gpu: &Gpu, work: &Work) -> Result<Replay> {
 impl Subject {
     fn summary(self, ceilings: Option<Ceilings>) -> Result<StepRecord> {
         let Self { work, replay, compile_seconds, runs } = self;
-        let kernels = replay.profile()?.unwrap_or_default();
+        let kernels = replay.profile(PROFILES)?.unwrap_or_default();
         let memory = replay.memory();
         let of = |value: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(value).collect());
         let median = |value: &dyn Fn(&Run) -> f64| of(value).map_or(f64::NAN, |spread| spread.median);
