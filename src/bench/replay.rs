@@ -39,7 +39,7 @@ pub struct Run {
     pub seconds: f64,
     /// Host time to fill the upload ring and encode, in seconds of all steps.
     pub host_seconds: f64,
-    /// Time inside the driver's submission call, in seconds of all steps. Mesa's software driver does the work there.
+    /// Time inside the submission call, in seconds of all steps; it may block while earlier work runs.
     pub submitting_seconds: f64,
     /// Host time spent waiting for results, in seconds of all steps.
     pub waiting_seconds: f64,
@@ -55,7 +55,7 @@ impl Run {
     }
 
     /// Share of the time from the first begin to the last end in which no submission was at work: the device waited for
-    /// the host.
+    /// the host. `None` of fewer than two steps.
     pub fn idle_share(&self) -> Option<f64> {
         self.spans.as_deref().and_then(idle_share)
     }
@@ -65,7 +65,7 @@ impl Run {
 fn idle_share(spans: &[[f64; 2]]) -> Option<f64> {
     let ([first, _], [_, last]) = (spans.first()?, spans.last()?);
     let idle: f64 = spans.windows(2).map(|pair| (pair[1][0] - pair[0][1]).max(0.0)).sum();
-    (last > first).then(|| idle / (last - first))
+    (spans.len() > 1 && last > first).then(|| idle / (last - first))
 }
 
 impl Replay {
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn gaps_between_submissions_are_idle_time() {
-        assert_eq!(idle_share(&[]), None);
+        assert_eq!((idle_share(&[]), idle_share(&[[0.0, 4.0]])), (None, None));
         assert_eq!(idle_share(&[[0.0, 4.0], [4.0, 8.0]]), Some(0.0));
         // One of ten milliseconds; an overlap is not idle.
         assert_eq!(idle_share(&[[0.0, 4.0], [5.0, 8.0], [7.5, 10.0]]), Some(0.1));

@@ -58,7 +58,7 @@ pub struct StepRecord {
     pub dispatches: usize,
     /// Host time to fill the upload ring and encode a step.
     pub host_ms_a_step: f64,
-    /// Time inside the driver's submission call, a step; a software driver does the work there.
+    /// Time inside the submission call, a step; it may block while earlier work runs.
     pub submitting_ms_a_step: f64,
     /// Host time waiting for results, a step.
     pub waiting_ms_a_step: f64,

@@ -133,10 +133,10 @@ fn print_row(row: &StepRecord) {
     );
     let idle = match row.device_idle_share {
         Some(share) => format!("the device was idle for {:.2} % of the time", 100.0 * share),
-        None => "this adapter takes no timestamps between passes: idle time unknown".into(),
+        None => "idle time unknown (it takes two steps, and timestamps between passes)".into(),
     };
     println!(
-        "  host: {:.2} ms a step to upload and encode, {:.2} ms in the driver's submission, {:.2} ms waiting for results; {idle}",
+        "  host: {:.2} ms a step to upload and encode, {:.2} ms inside submission, {:.2} ms waiting for results; {idle}",
         row.host_ms_a_step, row.submitting_ms_a_step, row.waiting_ms_a_step
     );
     println!(
