@@ -211,7 +211,7 @@ fn a_step_is_what_the_f64_references_compute() {
             (graph.pictures, case.batch.images.iter().map(|byte| f64::from(*byte)).collect::<Vec<f64>>()),
             (graph.augment, words.iter().map(|word| f64::from(*word)).collect()),
             (graph.labels, case.batch.labels.iter().map(|label| f64::from(*label)).collect()),
-            (graph.learning_rate, vec![RATE.into()]),
+            (graph.rates, [RATE, case.options.momentum, case.options.weight_decay, 0.0].map(f64::from).to_vec()),
         ]);
         let weights = [settings.identification_weight, settings.verification_weight, settings.margin, 0.0];
         given.insert(graph.weights, weights.map(f64::from).to_vec());
@@ -305,4 +305,68 @@ fn memory_stays_flat_over_a_thousand_steps() {
     assert_eq!(device_before, device_after);
     let growth = host_after.saturating_sub(host_before);
     assert!(growth < 2_000_000, "resident memory grew by {growth} bytes in 1,000 steps");
+}
+
+/// Results of 5 steps, several of them under way at once, and everything in the store after them.
+fn five_steps(case: &Case, gpu: &Gpu, micro_batch: Option<usize>) -> (TrainingStep, Vec<StepResult>, Values) {
+    let mut store = case.store(gpu, &case.parameters);
+    let mut step = TrainingStep::with_micro_batch(gpu, &case.spec, &case.options, micro_batch, &mut store).unwrap();
+    let mut results = Vec::new();
+    for index in 0..5 {
+        let settings = StepSettings { learning_rate: 0.005, margin: 3.0 + index as f32, ..case.settings };
+        results.extend(step.submit(&Batch { step: index, ..case.batch.clone() }, &settings).unwrap());
+    }
+    while let Some(result) = step.take().unwrap() {
+        results.push(result);
+    }
+    let names = store.entries().map(|(name, _)| name.to_string());
+    let values = names.map(|name| (name.clone(), store.read(gpu, &name).unwrap().unwrap())).collect();
+    (step, results, values)
+}
+
+type Values = BTreeMap<String, Vec<f32>>;
+
+/// The largest difference between two lists, as a share of the largest number.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(1e-30f32, |largest, value| largest.max(value.abs()));
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs() / largest).fold(0.0, f32::max)
+}
+
+#[test]
+fn slices_of_a_batch_make_the_step_of_the_whole() {
+    let _alone = alone();
+    let gpu = open(false);
+    let gray = NetSpec { height: 31, width: 31, channels: 1, ..NetSpec::paper(IDENTITIES) };
+    let others = [("gray, no signal", Signal::None), ("gray, L2+", Signal::L2Plus), ("gray, L2−", Signal::L2Minus)];
+    let others = others.map(|(name, signal)| Case::new(name, signal, 20, gray.clone()));
+    for mut case in cases(20).into_iter().chain(others) {
+        (case.options.momentum, case.options.weight_decay) = (0.9, 5e-3);
+        let (_, expected, after) = five_steps(&case, &gpu, None);
+        assert_eq!(expected.iter().map(|result| result.step).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        let identification = |step: usize| expected[step].identification;
+        assert!(identification(4) != identification(0), "{}: nothing changes", case.name);
+        // Slices of one size and of several, the image without a partner in a larger or a smaller one.
+        for (images, slices) in [(10, 2), (8, 3), (4, 5)] {
+            let (step, results, values) = five_steps(&case, &gpu, Some(images));
+            let name = format!("{}, {}", case.name, step.slices());
+            assert_eq!(step.slices().count(), slices, "{name}");
+            for (found, expected) in results.iter().zip(&expected) {
+                let numbers = |r: &StepResult| [r.loss, r.identification, r.verification, r.accuracy];
+                for (found, expected) in numbers(found).iter().zip(numbers(expected)) {
+                    assert!((found - expected).abs() <= 1e-5 * expected.abs(), "{name}: {found}, whole: {expected}");
+                }
+                let split = |r: &StepResult| r.distances.iter().copied().unzip::<f32, bool, Vec<_>, Vec<_>>();
+                let ((found, found_same), (expected, expected_same)) = (split(found), split(expected));
+                assert_eq!(found_same, expected_same);
+                assert!(difference(&found, &expected) <= 1e-5, "{name}: {found:?}, whole: {expected:?}");
+            }
+            assert_eq!(results.len(), expected.len());
+            assert!(values.keys().eq(after.keys()));
+            for (tensor, found) in &values {
+                let error = difference(found, &after[tensor]);
+                assert!(error <= 1e-5, "{name}: {tensor} differs by {error} of its largest number");
+            }
+        }
+    }
 }

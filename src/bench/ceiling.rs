@@ -98,7 +98,7 @@ fn fastest(gpu: &Gpu, op: impl Op + 'static, elements: usize, repeats: usize) ->
     let y = tape.apply1(op, &[x])?;
     let program = Program::compile(gpu, &tape, &mut Store::new(), &[y], ProgramOptions::default())?;
     program.profile()?;
-    Ok(super::fastest(&program, repeats)?.map(|mut dispatches| dispatches.remove(0)))
+    Ok(super::fastest(repeats, || Ok(program.profile()?))?.map(|mut dispatches| dispatches.remove(0)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What can go wrong while measuring.
 
-use crate::{gpu, model, net, tape};
+use crate::{gpu, model, net, tape, train};
 
 /// Errors of measurements.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum Error {
     /// A network that is refused.
     #[error(transparent)]
     Net(#[from] net::Error),
+    /// A training step that does not run.
+    #[error(transparent)]
+    Train(#[from] train::Error),
     /// Parameters that do not reach the device.
     #[error(transparent)]
     Model(#[from] model::Error),

@@ -123,7 +123,7 @@ impl CompiledKernel {
     /// As [`Self::run`].
     pub fn fastest(&self, repeats: usize) -> Result<Option<Vec<StepProfile>>, Error> {
         self.run()?;
-        super::fastest(&self.program, repeats)
+        super::fastest(repeats, || self.run())
     }
 }
 

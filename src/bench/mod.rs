@@ -15,14 +15,17 @@ pub use ceiling::Ceilings;
 pub use error::Error;
 pub use replay::{Replay, Run};
 
-use crate::tape::{Program, StepProfile};
+use crate::tape::StepProfile;
 
-/// The shortest time of each dispatch in `repeats` runs: other work on the machine only slows a dispatch down. `None`
-/// where the adapter has no timestamps.
-fn fastest(program: &Program, repeats: usize) -> Result<Option<Vec<StepProfile>>, Error> {
-    let Some(mut best) = program.profile()? else { return Ok(None) };
+/// The shortest time of each dispatch in `repeats` runs of `profile`: other work on the machine only slows a dispatch
+/// down. `None` where the adapter has no timestamps.
+fn fastest(
+    repeats: usize,
+    profile: impl Fn() -> Result<Option<Vec<StepProfile>>, Error>,
+) -> Result<Option<Vec<StepProfile>>, Error> {
+    let Some(mut best) = profile()? else { return Ok(None) };
     for _ in 1..repeats {
-        for (best, run) in best.iter_mut().zip(program.profile()?.unwrap_or_default()) {
+        for (best, run) in best.iter_mut().zip(profile()?.unwrap_or_default()) {
             best.milliseconds = best.milliseconds.min(run.milliseconds);
         }
     }

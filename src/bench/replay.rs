@@ -2,30 +2,45 @@
 
 use super::Error;
 use crate::data::augment::Augment;
-use crate::gpu::{Gpu, ReadbackRing, Timestamps, UploadRing};
+use crate::data::loader::Batch;
+use crate::gpu::{Gpu, Meter, ReadbackRing, UploadRing};
 use crate::model::{Model, extractor::write_parameters, file::tensors_of};
-use crate::net::{ExtractorGraph, NetSpec, TrainingGraph, TrainingOptions, initial_values};
+use crate::net::{ExtractorGraph, NetSpec, TrainingOptions, initial_values};
 use crate::ops::Signal;
-use crate::tape::{Program, ProgramOptions, StepProfile, Store, Tape, Var};
-use crate::train::step::DeviceMemory;
+use crate::tape::{Program, ProgramOptions, StepProfile, Store};
+use crate::train::step::{DeviceMemory, StepSettings, TrainingStep};
 use std::time::Instant;
 
 /// Margin of the stored pictures, as in training.
 const MARGIN: usize = 3;
-/// Steps under way at once, as in training.
+/// Extractions under way at once, as in use.
 const IN_FLIGHT: usize = 3;
-/// Timestamps are kept for so many steps of a run: a query set's limit is 4096.
+/// Most submissions whose time on the device is taken: a query set's limit is 4096.
 const MOST_TIMED: usize = 1024;
+/// The rate is tiny: the same pictures again and again must not end in numbers that are slow to compute with.
+const SETTINGS: StepSettings =
+    StepSettings { learning_rate: 1e-5, identification_weight: 1.0, verification_weight: 0.05, margin: 1.0 };
 
-/// A compiled step with its inputs and its rings.
+/// A compiled step with its inputs.
 pub struct Replay {
     gpu: Gpu,
+    work: Work,
+    images: usize,
+}
+
+enum Work {
+    Training { step: Box<TrainingStep>, batch: Batch },
+    Extraction(Box<Extraction>),
+}
+
+/// The forward pass and its rings.
+struct Extraction {
+    graph: ExtractorGraph,
     program: Program,
     upload: UploadRing,
     readback: ReadbackRing,
-    inputs: Vec<(Var, Vec<u8>)>,
-    results: Vec<Var>,
-    images: usize,
+    pictures: Vec<u8>,
+    augment: Vec<Augment>,
 }
 
 /// What a run of steps took.
@@ -41,10 +56,8 @@ pub struct Run {
     pub host_seconds: f64,
     /// Time inside the submission call, in seconds of all steps; it may block while earlier work runs.
     pub submitting_seconds: f64,
-    /// Host time spent waiting for results, in seconds of all steps.
-    pub waiting_seconds: f64,
     /// Begin and end of each submission's work on the device, in milliseconds; absent where the adapter takes no
-    /// timestamps outside passes.
+    /// timestamps outside passes, and of very long runs.
     pub spans: Option<Vec<[f64; 2]>>,
 }
 
@@ -54,8 +67,13 @@ impl Run {
         self.images as f64 / self.seconds
     }
 
+    /// Host time that was neither encoding nor submitting, in seconds of all steps: waiting for results.
+    pub fn waiting_seconds(&self) -> f64 {
+        self.seconds - self.host_seconds - self.submitting_seconds
+    }
+
     /// Share of the time from the first begin to the last end in which no submission was at work: the device waited for
-    /// the host. `None` of fewer than two steps.
+    /// the host. `None` of fewer than two submissions.
     pub fn idle_share(&self) -> Option<f64> {
         self.spans.as_deref().and_then(idle_share)
     }
@@ -72,7 +90,7 @@ impl Replay {
     /// A training step of the L2 signal with random parameters.
     ///
     /// # Errors
-    /// A network, batch or tensor that the adapter or the network's rules forbid.
+    /// A network or a tensor that the adapter or the network's rules forbid.
     pub fn training(gpu: &Gpu, spec: &NetSpec, images: usize) -> Result<Self, Error> {
         let options = TrainingOptions {
             images,
@@ -82,51 +100,38 @@ impl Replay {
             weight_decay: 5e-4,
             rate_scales: vec![],
         };
-        let graph = TrainingGraph::new(spec, &options)?;
+        let step = Box::new(TrainingStep::new(gpu, spec, &options, &mut parameters(gpu, spec)?)?);
         let people = (images as u32 / 2).max(1);
-        let labels: Vec<u32> = (0..images as u32).map(|n| n % people % spec.identities as u32).collect();
-        // Identification 1, verification 0.05, margin 1. The rate is tiny: the same pictures again and again must not
-        // end in numbers that are slow to compute with.
-        let [weights, rate] = [[1.0f32, 0.05, 1.0, 0.0].as_slice(), &[1e-5]];
-        let inputs = vec![
-            (graph.pictures, pictures(spec, images, MARGIN)),
-            (graph.augment, bytemuck::cast_slice(&vec![Augment::NONE; images]).to_vec()),
-            (graph.labels, bytemuck::cast_slice(&labels).to_vec()),
-            (graph.weights, bytemuck::cast_slice(weights).to_vec()),
-            (graph.learning_rate, bytemuck::cast_slice(rate).to_vec()),
-        ];
-        Self::new(gpu, spec, &graph.tape, inputs, vec![graph.loss, graph.parts, graph.pairs], images)
+        let batch = Batch {
+            indices: vec![0; images],
+            labels: (0..images as u32).map(|n| n % people % spec.identities as u32).collect(),
+            augment: vec![Augment::NONE; images],
+            images: pictures(spec, images, MARGIN),
+            used: images,
+            same_pairs: images / 2,
+            ..Batch::default()
+        };
+        Ok(Self { gpu: gpu.clone(), work: Work::Training { step, batch }, images })
     }
 
     /// The forward pass from pictures to DeepID2 vectors, with random parameters.
     ///
     /// # Errors
-    /// As [`Self::training`].
+    /// A network, batch or tensor that the adapter or the network's rules forbid.
     pub fn extraction(gpu: &Gpu, spec: &NetSpec, images: usize) -> Result<Self, Error> {
         let graph = ExtractorGraph::new(spec, images)?;
-        let inputs = vec![
-            (graph.pictures, pictures(spec, images, 0)),
-            (graph.augment, bytemuck::cast_slice(&vec![Augment::NONE; images]).to_vec()),
-        ];
-        Self::new(gpu, spec, &graph.tape, inputs, vec![graph.features], images)
-    }
-
-    fn new(
-        gpu: &Gpu,
-        spec: &NetSpec,
-        tape: &Tape,
-        inputs: Vec<(Var, Vec<u8>)>,
-        results: Vec<Var>,
-        images: usize,
-    ) -> Result<Self, Error> {
-        let mut store = Store::new();
-        write_parameters(gpu, &untrained(spec), &mut store)?;
-        let program = Program::compile(gpu, tape, &mut store, &results, ProgramOptions::default())?;
-        let upload_bytes = inputs.iter().map(|(var, _)| program.place(*var).2).sum();
-        let readback_bytes = results.iter().map(|var| program.place(*var).2).sum();
-        let upload = UploadRing::new(gpu, upload_bytes, IN_FLIGHT)?;
-        let readback = ReadbackRing::new(gpu, readback_bytes, IN_FLIGHT)?;
-        Ok(Self { gpu: gpu.clone(), program, upload, readback, inputs, results, images })
+        let mut store = parameters(gpu, spec)?;
+        let program = Program::compile(gpu, &graph.tape, &mut store, &[graph.features], ProgramOptions::default())?;
+        let bytes = |var| program.place(var).2;
+        let extraction = Extraction {
+            upload: UploadRing::new(gpu, bytes(graph.pictures) + bytes(graph.augment), IN_FLIGHT)?,
+            readback: ReadbackRing::new(gpu, bytes(graph.features), IN_FLIGHT)?,
+            graph,
+            program,
+            pictures: pictures(spec, images, 0),
+            augment: vec![Augment::NONE; images],
+        };
+        Ok(Self { gpu: gpu.clone(), work: Work::Extraction(Box::new(extraction)), images })
     }
 
     /// Submits `steps` steps and waits for the last.
@@ -134,72 +139,28 @@ impl Replay {
     /// # Errors
     /// A device that stopped.
     pub fn run(&mut self, steps: usize) -> Result<Run, Error> {
-        let timed = steps.min(MOST_TIMED);
-        let timestamps = Timestamps::between_passes(&self.gpu, timed as u32)?;
-        let [mut host_seconds, mut submitting_seconds, mut waiting_seconds] = [0.0; 3];
+        let submissions = steps * self.slices();
+        let timed = submissions <= MOST_TIMED;
+        let mut meter = if timed { Meter::on_device(&self.gpu, submissions as u32)? } else { Meter::default() };
         let started = Instant::now();
-        for step in 0..steps {
-            if self.readback.is_full() {
-                let waiting = Instant::now();
-                self.readback.take_oldest()?;
-                waiting_seconds += waiting.elapsed().as_secs_f64();
+        for _ in 0..steps {
+            match &mut self.work {
+                Work::Training { step, batch } => drop(step.submit_metered(batch, &SETTINGS, &mut meter)?),
+                Work::Extraction(extraction) => extraction.submit(&self.gpu, &mut meter)?,
             }
-            let encoding = Instant::now();
-            let commands = self.encode(step as u32, timestamps.as_ref().filter(|_| step < timed))?;
-            host_seconds += encoding.elapsed().as_secs_f64();
-            let submitting = Instant::now();
-            self.gpu.queue().submit([commands]);
-            submitting_seconds += submitting.elapsed().as_secs_f64();
-            self.upload.submitted();
-            self.readback.submitted(step as u64);
-            self.gpu.poll()?;
         }
-        let waiting = Instant::now();
-        while self.readback.take_oldest()?.is_some() {}
-        waiting_seconds += waiting.elapsed().as_secs_f64();
-        let seconds = started.elapsed().as_secs_f64();
-        let spans = match timestamps {
-            None => None,
-            Some(timestamps) => {
-                let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-                timestamps.resolve(&mut encoder);
-                self.gpu.queue().submit([encoder.finish()]);
-                Some(timestamps.read_spans(&self.gpu)?)
-            }
-        };
+        match &mut self.work {
+            Work::Training { step, .. } => while step.take()?.is_some() {},
+            Work::Extraction(extraction) => while extraction.readback.take_oldest()?.is_some() {},
+        }
         Ok(Run {
             steps,
             images: steps * self.images,
-            seconds,
-            host_seconds,
-            submitting_seconds,
-            waiting_seconds,
-            spans,
+            seconds: started.elapsed().as_secs_f64(),
+            host_seconds: meter.encoding.as_secs_f64(),
+            submitting_seconds: meter.submitting.as_secs_f64(),
+            spans: meter.spans(&self.gpu)?,
         })
-    }
-
-    fn encode(&mut self, step: u32, timestamps: Option<&Timestamps>) -> Result<wgpu::CommandBuffer, Error> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let mark = |encoder: &mut _, end| {
-            if let Some(timestamps) = timestamps {
-                timestamps.mark(encoder, step, end);
-            }
-        };
-        mark(&mut encoder, false);
-        let uploads: Vec<(&[u8], &wgpu::Buffer, u64)> = self
-            .inputs
-            .iter()
-            .map(|(var, bytes)| {
-                let (buffer, offset, _) = self.program.place(*var);
-                (bytes.as_slice(), buffer, offset)
-            })
-            .collect();
-        self.upload.upload(&mut encoder, &uploads)?;
-        self.program.encode(&mut encoder);
-        let results: Vec<_> = self.results.iter().map(|var| self.program.place(*var)).collect();
-        self.readback.copy(&mut encoder, &results);
-        mark(&mut encoder, true);
-        Ok(encoder.finish())
     }
 
     /// The shortest time of each dispatch in `repeats` more steps, with timestamps around each dispatch; `None` where
@@ -208,24 +169,78 @@ impl Replay {
     /// # Errors
     /// A device that stopped.
     pub fn profile(&self, repeats: usize) -> Result<Option<Vec<StepProfile>>, Error> {
-        super::fastest(&self.program, repeats)
+        super::fastest(repeats, || {
+            Ok(match &self.work {
+                Work::Training { step, .. } => step.profile()?,
+                Work::Extraction(extraction) => extraction.program.profile()?,
+            })
+        })
     }
 
     /// Device memory in use.
     pub fn memory(&self) -> DeviceMemory {
-        let plan = self.program.memory();
-        DeviceMemory {
-            parameters: plan.persistent_bytes,
-            activations: plan.activation_bytes(),
-            unshared_activations: plan.unshared_bytes,
-            staging: plan.input_bytes + self.upload.total_bytes() + self.readback.total_bytes(),
+        match &self.work {
+            Work::Training { step, .. } => step.memory(),
+            Work::Extraction(extraction) => {
+                let plan = extraction.program.memory();
+                DeviceMemory {
+                    parameters: plan.persistent_bytes,
+                    activations: plan.activation_bytes(),
+                    unshared_activations: plan.unshared_bytes,
+                    staging: plan.input_bytes + extraction.upload.total_bytes() + extraction.readback.total_bytes(),
+                }
+            }
         }
     }
 
     /// Dispatches of one step.
     pub fn dispatches(&self) -> usize {
-        self.program.dispatches()
+        match &self.work {
+            Work::Training { step, .. } => step.dispatches(),
+            Work::Extraction(extraction) => extraction.program.dispatches(),
+        }
     }
+
+    /// Submissions of one step: the slices of a batch that is too large for the adapter.
+    pub fn slices(&self) -> usize {
+        match &self.work {
+            Work::Training { step, .. } => step.slices().count(),
+            Work::Extraction(_) => 1,
+        }
+    }
+}
+
+impl Extraction {
+    fn submit(&mut self, gpu: &Gpu, meter: &mut Meter) -> Result<(), Error> {
+        if self.readback.is_full() {
+            self.readback.take_oldest()?;
+        }
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        meter.begin(&mut encoder);
+        let (pictures, pictures_offset, _) = self.program.place(self.graph.pictures);
+        let (augment, augment_offset, _) = self.program.place(self.graph.augment);
+        self.upload.upload(
+            &mut encoder,
+            &[
+                (&[self.pictures.as_slice()], pictures, pictures_offset),
+                (&[bytemuck::cast_slice(&self.augment)], augment, augment_offset),
+            ],
+        )?;
+        self.program.encode(&mut encoder);
+        self.readback.copy(&mut encoder, &[self.program.place(self.graph.features)]);
+        meter.submit(gpu, encoder);
+        self.upload.submitted();
+        self.readback.submitted(0);
+        Ok(gpu.poll()?)
+    }
+}
+
+/// Random parameters of `spec` on the device.
+fn parameters(gpu: &Gpu, spec: &NetSpec) -> Result<Store, Error> {
+    spec.check()?;
+    let mut store = Store::new();
+    write_parameters(gpu, &untrained(spec), &mut store)?;
+    Ok(store)
 }
 
 fn untrained(spec: &NetSpec) -> Model {
@@ -266,7 +281,7 @@ mod tests {
             let run = replay.run(5).unwrap();
             assert_eq!((run.steps, run.images), (5, 30));
             assert!(run.seconds > 0.0 && run.host_seconds > 0.0);
-            assert!(run.host_seconds + run.submitting_seconds + run.waiting_seconds <= run.seconds, "{run:?}");
+            assert!(run.waiting_seconds() >= 0.0, "{run:?}");
             let spans = run.spans.as_ref().expect("the software driver has timestamps");
             assert_eq!(spans.len(), 5);
             assert!(spans.iter().all(|[begin, end]| begin < end), "{spans:?}");

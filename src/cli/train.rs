@@ -42,6 +42,9 @@ pub struct TrainArgs {
     /// Pictures a step [default: 64]
     #[arg(long, allow_negative_numbers = true)]
     batch: Option<usize>,
+    /// Most pictures that run at once: a larger batch runs in slices, with the same result but for rounding [default: as many as the adapter takes]
+    #[arg(long, allow_negative_numbers = true, value_name = "PICTURES")]
+    micro_batch: Option<usize>,
     /// Seed of everything random [default: 1]
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -180,6 +183,7 @@ impl TrainArgs {
         set(&mut config.data, &self.data);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch, &self.batch);
+        set(&mut config.micro_batch, &self.micro_batch.map(Some));
         set(&mut config.seed, &self.seed);
         set(&mut config.same_ratio, &self.same_ratio);
         set(&mut config.validation_fraction, &self.validation_fraction);

@@ -23,6 +23,10 @@ const RETURN_DEPTH: usize = DEPTH + 5;
 pub enum Error {
     #[error("batch of step {step}: {source}")]
     Gather { step: u64, source: store::Error },
+    #[error(
+        "batch of step {step}: this computer has no memory for {bytes} bytes of pictures, several times over; lower --batch"
+    )]
+    Memory { step: u64, bytes: usize },
     #[error("the thread that prepares batches cannot be started: {0}; close other programs")]
     Start(std::io::Error),
     #[error(
@@ -183,7 +187,10 @@ impl Drop for Prefetcher {
 fn prepare(store: &ImageStore, plan: &impl BatchPlan, step: u64, mut batch: Batch) -> Result<Batch, Error> {
     batch.step = step;
     plan.plan(step, &mut batch);
-    batch.images.resize(batch.indices.len() * store.spec().stored_bytes(), 0);
+    let bytes = batch.indices.len().saturating_mul(store.spec().stored_bytes());
+    let missing = bytes.saturating_sub(batch.images.len());
+    batch.images.try_reserve_exact(missing).map_err(|_| Error::Memory { step, bytes })?;
+    batch.images.resize(bytes, 0);
     store.gather(&batch.indices, &mut batch.images).map_err(|source| Error::Gather { step, source })?;
     Ok(batch)
 }

@@ -34,6 +34,7 @@ pub struct Target {
 #[derive(Clone)]
 pub struct Gpu {
     shared: Arc<Shared>,
+    target: Target,
 }
 
 struct Shared {
@@ -45,7 +46,6 @@ struct Shared {
     pipelines: PipelineCache,
     lost: Arc<Mutex<Option<String>>>,
     checks: bool,
-    target: Target,
 }
 
 impl Gpu {
@@ -97,9 +97,8 @@ impl Gpu {
             pipelines: PipelineCache::default(),
             lost,
             checks: options.checks,
-            target,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), target })
     }
 
     /// Name, backend and driver.
@@ -124,14 +123,20 @@ impl Gpu {
 
     /// The facts that choose specialisations.
     pub fn target(&self) -> Target {
-        self.shared.target
+        self.target
     }
 
     /// The same device with the kernels of a hardware GPU: its tiles, and lanes that share nothing.
     #[cfg(test)]
     pub(crate) fn with_hardware_tiles(mut self) -> Self {
-        let shared = Arc::get_mut(&mut self.shared).expect("a device that was just opened");
-        shared.target = Target { software: false, subgroup: 1, ..shared.target };
+        self.target = Target { software: false, subgroup: 1, ..self.target };
+        self
+    }
+
+    /// The same device with a smaller limit of storage bindings.
+    #[cfg(test)]
+    pub(crate) fn with_storage_bytes(mut self, storage_bytes: u64) -> Self {
+        self.target.storage_bytes = storage_bytes;
         self
     }
 

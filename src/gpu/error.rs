@@ -57,7 +57,9 @@ pub enum Error {
     )]
     Lost(String),
     /// The adapter could not allocate a buffer.
-    #[error("the GPU could not allocate {bytes} bytes for {what}: {reason}. Use a smaller --batch")]
+    #[error(
+        "the GPU could not allocate {bytes} bytes for {what}: {reason}. Use a smaller --batch, or train with a smaller --micro-batch"
+    )]
     OutOfMemory {
         /// Which buffer.
         what: String,

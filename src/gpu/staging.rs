@@ -43,15 +43,15 @@ impl UploadRing {
         self.bytes * self.slots.len() as u64
     }
 
-    /// Writes each part after the other into the next slot and encodes its copy to the start of its destination.
-    /// Call [`Self::submitted`] after the submission.
+    /// Writes each part after the other into the next slot, its pieces without a gap, and encodes its copy to its
+    /// destination: a buffer and an offset. Call [`Self::submitted`] after the submission.
     ///
     /// # Errors
     /// [`Error::Lost`].
     pub fn upload(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
-        parts: &[(&[u8], &wgpu::Buffer, u64)],
+        parts: &[(&[&[u8]], &wgpu::Buffer, u64)],
     ) -> Result<(), Error> {
         let slot = &mut self.slots[self.next];
         if let Some(mapped) = slot.mapped.take() {
@@ -60,15 +60,18 @@ impl UploadRing {
         let mut at = 0usize;
         {
             let mut view = slot.buffer.get_mapped_range_mut(..).map_err(|error| Error::Lost(error.to_string()))?;
-            for (bytes, _, _) in parts {
-                view.slice(at..at + bytes.len()).copy_from_slice(bytes);
-                at = (at + bytes.len()).next_multiple_of(4);
+            for (pieces, _, _) in parts {
+                for bytes in *pieces {
+                    view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+                    at += bytes.len();
+                }
+                at = at.next_multiple_of(4);
             }
         }
         slot.buffer.unmap();
         let mut at = 0u64;
-        for (bytes, destination, offset) in parts {
-            let length = (bytes.len() as u64).next_multiple_of(4);
+        for (pieces, destination, offset) in parts {
+            let length = pieces.iter().map(|bytes| bytes.len() as u64).sum::<u64>().next_multiple_of(4);
             encoder.copy_buffer_to_buffer(&slot.buffer, at, destination, *offset, length);
             at += length;
         }
@@ -121,6 +124,11 @@ impl ReadbackRing {
     /// Whether the next slot still holds an unread result: take it first.
     pub fn is_full(&self) -> bool {
         self.slots[self.next].pending.is_some()
+    }
+
+    /// Whether no result is pending.
+    pub fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.pending.is_none())
     }
 
     /// Encodes copies of `(source, offset, bytes)` one after another into the next slot.

@@ -91,8 +91,8 @@ impl Extractor {
         self.upload.upload(
             &mut encoder,
             &[
-                (pictures, picture_buffer, picture_offset),
-                (bytemuck::cast_slice(augment), augment_buffer, augment_offset),
+                (&[pictures], picture_buffer, picture_offset),
+                (&[bytemuck::cast_slice(augment)], augment_buffer, augment_offset),
             ],
         )?;
         self.program.encode(&mut encoder);

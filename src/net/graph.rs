@@ -1,7 +1,7 @@
 //! Forward pass, training step and extractor as tapes.
 
 use super::{Error, LocalSharing, NetSpec};
-use crate::ops::{Add, Conv, Ingest, JointLoss, MaxPool, Relu, Sgd, SgdRates, Signal};
+use crate::ops::{Add, Conv, Ingest, JointLoss, MaxPool, Relu, Sgd, Signal};
 use crate::tape::{Tape, TensorType, Var};
 
 /// Declares a parameter of the network: learned or not.
@@ -81,10 +81,8 @@ pub struct TrainingOptions {
 }
 
 impl TrainingOptions {
-    fn rates_of(&self, name: &str) -> SgdRates {
-        let scale =
-            self.rate_scales.iter().find(|(start, _)| name.starts_with(start.as_str())).map_or(1.0, |(_, s)| *s);
-        SgdRates { momentum: self.momentum, weight_decay: self.weight_decay, scale }
+    fn rate_scale_of(&self, name: &str) -> f32 {
+        self.rate_scales.iter().find(|(start, _)| name.starts_with(start.as_str())).map_or(1.0, |(_, scale)| *scale)
     }
 }
 
@@ -101,8 +99,8 @@ pub struct TrainingGraph {
     pub labels: Var,
     /// (identification weight, verification weight, margin, 0).
     pub weights: Var,
-    /// Learning rate, [1].
-    pub learning_rate: Var,
+    /// [`crate::ops::SgdRates`], [4].
+    pub rates: Var,
     /// The loss, [1].
     pub loss: Var,
     /// (identification, verification, share identified, 0).
@@ -122,7 +120,7 @@ impl TrainingGraph {
         let Ingested { pictures, augment, input } = ingest(&mut tape, spec, options.images, options.margin)?;
         let labels = tape.input("labels", TensorType::u32(&[options.images]));
         let weights = tape.input("signal weights", TensorType::f32(&[4]));
-        let learning_rate = tape.input("learning rate", TensorType::f32(&[1]));
+        let rates = tape.input("rates", TensorType::f32(&[4]));
 
         let features = extractor(&mut tape, spec, input, Tape::parameter)?;
         let head: Vec<Var> = spec
@@ -143,11 +141,23 @@ impl TrainingGraph {
         let gradients = tape.backward(loss)?;
         for parameter in tape.parameters() {
             if let Some(gradient) = gradients.get(&parameter) {
-                let rates = options.rates_of(tape.name(parameter));
-                Sgd::record(&mut tape, parameter, *gradient, learning_rate, rates)?;
+                let scale = options.rate_scale_of(tape.name(parameter));
+                Sgd::record(&mut tape, parameter, *gradient, rates, scale)?;
             }
         }
-        Ok(Self { tape, pictures, augment, labels, weights, learning_rate, loss, parts, pairs })
+        Ok(Self { tape, pictures, augment, labels, weights, rates, loss, parts, pairs })
+    }
+}
+
+impl TrainingGraph {
+    /// What the host writes before each run.
+    pub fn inputs(&self) -> [Var; 5] {
+        [self.pictures, self.augment, self.labels, self.weights, self.rates]
+    }
+
+    /// What it reads afterwards.
+    pub fn results(&self) -> [Var; 3] {
+        [self.loss, self.parts, self.pairs]
     }
 }
 

@@ -9,39 +9,50 @@ static KERNEL: Kernel = kernel!("sgd.wgsl", "linear.wgsl");
 const LANES: usize = 64;
 
 /// velocity ← momentum · velocity + (gradient + weight_decay · weights); weights ← weights − rate · scale · velocity.
-/// Inputs: weights, velocity, gradient (one shape, a multiple of 4 elements), learning rate [1], and
-/// (momentum, weight decay, scale). The first two are overwritten.
+/// Inputs: weights, velocity, gradient (one shape, a multiple of 4 elements), [`SgdRates`] as [4] numbers, and the scale
+/// [1]. The first two are overwritten.
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd;
 
-/// What stays the same over a run.
+/// What the host sends with each run: all tensors share it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdRates {
+    /// Learning rate.
+    pub learning_rate: f32,
     /// Share of the velocity that is kept.
     pub momentum: f32,
     /// Pull of every weight towards 0.
     pub weight_decay: f32,
-    /// Factor of the learning rate for this tensor.
-    pub scale: f32,
+}
+
+impl SgdRates {
+    /// The rates of run `index` of `count` that make one step together, each with a part of the batch: gradients add up
+    /// in the velocity, momentum and decay act once, and the last run moves the weights.
+    pub fn of_part(self, index: usize, count: usize) -> Self {
+        Self {
+            learning_rate: if index + 1 == count { self.learning_rate } else { 0.0 },
+            momentum: if index == 0 { self.momentum } else { 1.0 },
+            weight_decay: if index == 0 { self.weight_decay } else { 0.0 },
+        }
+    }
+
+    /// As the kernel reads them.
+    pub fn values(self) -> [f32; 4] {
+        [self.learning_rate, self.momentum, self.weight_decay, 0.0]
+    }
 }
 
 impl Sgd {
-    /// Records the update of `parameter` by `gradient`, with a new state tensor for the velocity.
+    /// Records the update of `parameter` by `gradient` at `scale` times the learning rate in `rates` [4], with a new state
+    /// tensor for the velocity.
     ///
     /// # Errors
     /// Shapes that differ.
-    pub fn record(
-        tape: &mut Tape,
-        parameter: Var,
-        gradient: Var,
-        learning_rate: Var,
-        rates: SgdRates,
-    ) -> Result<(), Error> {
+    pub fn record(tape: &mut Tape, parameter: Var, gradient: Var, rates: Var, scale: f32) -> Result<(), Error> {
         let ty = tape.ty(parameter).clone();
         let velocity = tape.state(&format!("velocity/{}", tape.name(parameter)), ty);
-        let values = vec![rates.momentum, rates.weight_decay, rates.scale];
-        let rates = tape.constant("sgd rates", &[3], values);
-        tape.apply(Sgd, &[parameter, velocity, gradient, learning_rate, rates])?;
+        let scale = tape.constant("rate scale", &[1], vec![scale]);
+        tape.apply(Sgd, &[parameter, velocity, gradient, rates, scale])?;
         Ok(())
     }
 }
@@ -52,7 +63,7 @@ impl Op for Sgd {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        let [weights, velocity, gradient, rate, rates] = inputs else { unreachable!("recorded with five inputs") };
+        let [weights, velocity, gradient, rates, scale] = inputs else { unreachable!("recorded with five inputs") };
         if weights != velocity || weights != gradient || weights.elements() % 4 != 0 {
             return Err(Error::shape(
                 self.name(),
@@ -62,8 +73,8 @@ impl Op for Sgd {
                 ),
             ));
         }
-        if rate.elements() != 1 || rates.elements() != 3 {
-            return Err(Error::shape(self.name(), "expected one learning rate and three fixed rates"));
+        if rates.elements() != 4 || scale.elements() != 1 {
+            return Err(Error::shape(self.name(), "expected four rates and one scale"));
         }
         Ok(vec![(*weights).clone(), (*velocity).clone()])
     }
@@ -84,11 +95,12 @@ impl Op for Sgd {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let [momentum, weight_decay, scale] = [inputs[4][0], inputs[4][1], inputs[4][2]];
+        let [learning_rate, momentum, weight_decay] = [inputs[3][0], inputs[3][1], inputs[3][2]];
+        let rate = learning_rate * inputs[4][0];
         let velocity: Vec<f64> = (inputs[0].iter().zip(inputs[1]).zip(inputs[2]))
             .map(|((weight, velocity), gradient)| momentum * velocity + (gradient + weight_decay * weight))
             .collect();
-        let weights = inputs[0].iter().zip(&velocity).map(|(weight, v)| weight - inputs[3][0] * scale * v).collect();
+        let weights = inputs[0].iter().zip(&velocity).map(|(weight, v)| weight - rate * v).collect();
         vec![weights, velocity]
     }
 }
@@ -109,8 +121,8 @@ mod tests {
                 tensor(&dims, seed),
                 tensor(&dims, seed ^ 1),
                 tensor(&dims, seed ^ 2),
-                tensor(&[1], 0).with(vec![f64::from(0.03f32)]),
-                tensor(&[3], 0).with(vec![f64::from(0.9f32), f64::from(5e-4f32), 2.0]),
+                tensor(&[4], 0).with([0.03f32, 0.9, 5e-4, 0.0].map(f64::from).to_vec()),
+                tensor(&[1], 0).with(vec![2.0]),
             ];
             check(Case::new(Sgd, inputs).forward_only());
         }

@@ -170,7 +170,7 @@ fn check_limits(tape: &Tape, node: &super::Node, scratch: &[super::TensorType], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Add, Multiply, Relu, Sgd, SgdRates, Sum};
+    use crate::ops::{Add, Multiply, Relu, Sgd, Sum};
     use crate::tape::TensorType;
 
     const TARGET: Target = Target {
@@ -225,11 +225,10 @@ mod tests {
     fn an_update_in_place_lives_where_the_parameter_does() {
         let mut tape = Tape::new();
         let weights = tape.parameter("weights", TensorType::f32(&[4]));
-        let rate = tape.input("rate", TensorType::f32(&[1]));
+        let rates = tape.input("rates", TensorType::f32(&[4]));
         let loss = tape.apply1(Sum, &[weights]).unwrap();
         let gradient = tape.backward(loss).unwrap()[&weights];
-        let rates = SgdRates { momentum: 0.9, weight_decay: 0.0, scale: 1.0 };
-        Sgd::record(&mut tape, weights, gradient, rate, rates).unwrap();
+        Sgd::record(&mut tape, weights, gradient, rates, 1.0).unwrap();
         let updated = tape.nodes().last().unwrap().outputs[0];
         let plan = super::plan(&tape, &TARGET, &[], true).unwrap();
         assert_eq!(plan.home_of(updated), weights);

@@ -60,6 +60,10 @@ pub struct Program {
     types: HashMap<Var, TensorType>,
     names: HashMap<Var, String>,
     computed: Vec<Var>,
+    /// Memory of activations, shared by liveness.
+    slots: Vec<Placed>,
+    /// Bytes of it that another program lent.
+    borrowed_bytes: u64,
     /// Memory of scratch, by the name of its operation.
     scratch: Vec<(String, Placed)>,
     memory: MemoryPlan,
@@ -79,15 +83,48 @@ impl Program {
         keep: &[Var],
         options: ProgramOptions,
     ) -> Result<Self, Error> {
+        Self::compile_with(gpu, tape, store, keep, options, &[])
+    }
+
+    /// As [`Self::compile`], with activations in the memory of those of `lender`, as far as that reaches. The two never
+    /// run at once, since a queue keeps its order; but a run of either ends what can be read of the other.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub fn compile_beside(
+        lender: &Self,
+        gpu: &Gpu,
+        tape: &Tape,
+        store: &mut Store,
+        keep: &[Var],
+    ) -> Result<Self, Error> {
+        Self::compile_with(gpu, tape, store, keep, lender.options, &lender.slots)
+    }
+
+    fn compile_with(
+        gpu: &Gpu,
+        tape: &Tape,
+        store: &mut Store,
+        keep: &[Var],
+        options: ProgramOptions,
+        lent: &[Placed],
+    ) -> Result<Self, Error> {
         let target = gpu.target();
         let memory = plan(tape, &target, keep, !options.guarded)?;
         let guard = if options.guarded { GUARD_BYTES } else { 0 };
+        let borrowed = borrow(&memory.slots, lent);
         let slots = memory
             .slots
             .iter()
+            .zip(&borrowed)
             .enumerate()
-            .map(|(slot, bytes)| allocate(gpu, &format!("activations {slot}"), *bytes, guard))
+            .map(|(slot, (bytes, place))| match place {
+                Some(place) => Ok((*place).clone()),
+                None => allocate(gpu, &format!("activations {slot}"), *bytes, guard),
+            })
             .collect::<Result<Vec<_>, _>>()?;
+        let borrowed_bytes = memory.slots.iter().zip(&borrowed).filter(|(_, place)| place.is_some()).map(|(b, _)| b);
+        let borrowed_bytes = borrowed_bytes.sum();
         let mut placed = HashMap::new();
         for var in tape.vars() {
             let ty = tape.ty(var);
@@ -126,6 +163,8 @@ impl Program {
             types: tape.vars().map(|var| (var, tape.ty(var).clone())).collect(),
             names: tape.vars().map(|var| (var, tape.name(var).to_string())).collect(),
             computed,
+            slots,
+            borrowed_bytes,
             scratch,
             memory,
             options,
@@ -140,6 +179,11 @@ impl Program {
     /// Its memory.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
+    }
+
+    /// Bytes of activations that it allocated itself.
+    pub fn own_activation_bytes(&self) -> u64 {
+        self.memory.activation_bytes() - self.borrowed_bytes
     }
 
     /// Number of dispatches of one run.
@@ -286,6 +330,20 @@ impl Step {
         let [x, y, z] = self.workgroups;
         pass.dispatch_workgroups(x, y, z);
     }
+}
+
+/// For each of the wanted sizes, a lent piece of memory of its own that is large enough: the largest for the largest.
+fn borrow<'a>(wanted: &[u64], lent: &'a [Placed]) -> Vec<Option<&'a Placed>> {
+    let mut lent: Vec<&Placed> = lent.iter().collect();
+    lent.sort_by_key(|place| std::cmp::Reverse(place.bytes));
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by_key(|slot| std::cmp::Reverse(wanted[*slot]));
+    let mut borrowed = vec![None; wanted.len()];
+    let mut lent = lent.into_iter().peekable();
+    for slot in order {
+        borrowed[slot] = lent.next_if(|place| place.bytes >= wanted[slot]);
+    }
+    borrowed
 }
 
 fn allocate(gpu: &Gpu, what: &str, bytes: u64, guard: u64) -> Result<Placed, Error> {

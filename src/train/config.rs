@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::schedule::{LearningRate, Schedule, VerificationWeight};
+use super::slices::{self, Slices};
 use crate::data::augment::Augmentation;
 use crate::data::crop::CropSpec;
 use crate::data::mean::MeanKind;
@@ -27,6 +28,9 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Pictures a step.
     pub batch: usize,
+    /// Most pictures that run at once: a larger batch runs in slices, with the same result but for rounding. Without it,
+    /// as many as the adapter takes.
+    pub micro_batch: Option<usize>,
     /// Share of the pairs that show one person.
     pub same_ratio: f64,
     /// Verification signal.
@@ -100,6 +104,7 @@ impl Default for TrainConfig {
             seed: 1,
             epochs: 60,
             batch: 64,
+            micro_batch: None,
             same_ratio: 0.5,
             signal: Signal::L2,
             margin_every: 6_400,
@@ -151,6 +156,9 @@ impl TrainConfig {
             self.batch.to_string(),
             "2 pictures, which form a pair, to 16777216",
         )?;
+        if let Some(images) = self.micro_batch.filter(|images| !Slices::accepts(self.batch, *images)) {
+            return Err(slices::out_of_range(images));
+        }
         setting(
             self.augmentation.shift <= MAX_SHIFT,
             "--shift",
@@ -249,10 +257,11 @@ impl TrainConfig {
         toml::to_string(self).expect("plain numbers and text, which TOML can hold")
     }
 
-    /// The first setting in which `other` differs, by name; what only changes speed does not count.
+    /// The first setting in which `other` differs, by name; what only changes speed, or how sums are rounded, does not
+    /// count.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let table = |config: &Self| {
-            let same_speed = Self { cache_megabytes: 0, ..config.clone() };
+            let same_speed = Self { cache_megabytes: 0, micro_batch: None, ..config.clone() };
             toml::Table::try_from(same_speed).expect("plain numbers and text, which TOML can hold")
         };
         first_difference("", &table(self), &table(other))
@@ -297,6 +306,8 @@ mod tests {
             (TrainConfig { epochs: 0, ..good.clone() }, "--epochs"),
             (TrainConfig { batch: 1, ..good.clone() }, "--batch"),
             (TrainConfig { batch: usize::MAX, ..good.clone() }, "--batch"),
+            (TrainConfig { micro_batch: Some(65), ..good.clone() }, "--micro-batch 65"),
+            (TrainConfig { batch: 7, micro_batch: Some(2), ..good.clone() }, "3 where --batch is odd"),
             (
                 TrainConfig { rate_scale: vec![RateScale { tensors: "sofmax".into(), factor: 2.0 }], ..good.clone() },
                 "sofmax",
@@ -315,7 +326,7 @@ mod tests {
     #[test]
     fn differences_are_named_in_depth_and_cache_size_is_none() {
         let run = TrainConfig::default();
-        assert_eq!(run.difference(&TrainConfig { cache_megabytes: 1, ..run.clone() }), None);
+        assert_eq!(run.difference(&TrainConfig { cache_megabytes: 1, micro_batch: Some(8), ..run.clone() }), None);
         let mut other = run.clone();
         other.learning_rate.base = 0.5;
         let difference = run.difference(&other).unwrap();

@@ -3,7 +3,8 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`config`] | every setting of a run; `config.toml` |
-//! | [`step`] | the step on the device: uploads, one submission, results read late |
+//! | [`step`] | the step on the device: uploads, submissions, results read late |
+//! | [`slices`] | a batch cut into slices that fit the adapter |
 //! | [`run`] | the loop over steps and epochs |
 //! | [`state`] | what a resumed run needs beside the model |
 //! | [`validation`] | verification of identities that training never saw |
@@ -23,6 +24,7 @@ pub mod metrics;
 pub mod progress;
 pub mod run;
 pub mod schedule;
+pub mod slices;
 pub mod state;
 pub mod step;
 pub mod validation;
@@ -68,9 +70,9 @@ pub enum Error {
     )]
     Diverged { step: u64, what: String },
     #[error(
-        "a batch of {batch} does not fit: {source}. The largest batch that fits this adapter is {largest}: pass --batch {largest}"
+        "slices of --micro-batch {images} pictures do not fit: {source}. The largest that fit this adapter have {largest}: pass --micro-batch {largest}"
     )]
-    BatchTooLarge { batch: usize, largest: usize, source: gpu::Error },
+    MicroBatchTooLarge { images: usize, largest: usize, source: gpu::Error },
     #[error(
         "the network does not fit, whatever the batch: {source}. Lower --widths, --embedding or --size, or train on fewer identities"
     )]

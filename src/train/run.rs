@@ -18,12 +18,12 @@ use crate::data::sampler::PairSampler;
 use crate::data::split::{Split, split_identities};
 use crate::data::store::ImageStore;
 use crate::files::atomic_write;
-use crate::gpu::{self, Gpu};
+use crate::gpu::Gpu;
 use crate::model::{Model, extractor};
-use crate::net::{NetSpec, TrainingOptions, initial_values};
+use crate::net::{TrainingOptions, initial_values};
 use crate::ops::Signal;
 use crate::report::{self, CurvePoint, FarAxis};
-use crate::tape::{self, Store};
+use crate::tape::Store;
 use crate::verify::roc::Roc;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -107,7 +107,12 @@ pub fn train(
             let _ = std::fs::remove_dir(out);
         }
     })?;
-    atomic_write(&out.join(names::CONFIG), config.to_toml().as_bytes())?;
+    let mut used = config.clone();
+    if run.step.slices().count() > 1 {
+        // How much memory is free differs from day to day; a resumed run is to round as this one does.
+        used.micro_batch = Some(run.step.slices().largest());
+    }
+    atomic_write(&out.join(names::CONFIG), used.to_toml().as_bytes())?;
     run.floors = match resume {
         false => run.floors(&say)?,
         true => None,
@@ -190,7 +195,8 @@ impl<'a> Run<'a> {
         let limit = config.cache_megabytes.saturating_mul(1_000_000);
         let images = Arc::new(ImageStore::load(training.flatten().0, config.crop, limit, &|| {})?);
 
-        check_step(gpu, config, &spec)?;
+        let options = training_options(config);
+        TrainingStep::check(gpu, &spec, &options, config.micro_batch)?;
 
         let mut store = Store::new();
         let (model, state) = if resume {
@@ -217,7 +223,10 @@ impl<'a> Run<'a> {
             extractor::write_parameters(gpu, &model, &mut store)?;
             (model, RunState::new(config.margin_every)?)
         };
-        let step = TrainingStep::new(gpu, &spec, &training_options(config, config.batch), &mut store)?;
+        let step = TrainingStep::with_micro_batch(gpu, &spec, &options, config.micro_batch, &mut store)?;
+        if step.slices().count() > 1 {
+            say(step.slices().to_string());
+        }
         print_memory(&step, say);
         let validation = match validation.identities.is_empty() {
             true => None,
@@ -421,38 +430,15 @@ fn curve_point(record: &Record, steps_per_epoch: u64) -> CurvePoint {
     }
 }
 
-fn training_options(config: &TrainConfig, images: usize) -> TrainingOptions {
+fn training_options(config: &TrainConfig) -> TrainingOptions {
     TrainingOptions {
-        images,
+        images: config.batch,
         margin: config.crop.margin as usize,
         signal: config.signal,
         momentum: config.momentum,
         weight_decay: config.weight_decay,
         rate_scales: config.rate_scale.iter().map(|scale| (scale.tensors.clone(), scale.factor)).collect(),
     }
-}
-
-/// Checks the step against the adapter's limits before anything is allocated; where the batch is too large, finds the
-/// largest that fits.
-fn check_step(gpu: &Gpu, config: &TrainConfig, spec: &NetSpec) -> Result<(), Error> {
-    let fits = |batch: usize| TrainingStep::check(gpu, spec, &training_options(config, batch));
-    let source = match fits(config.batch) {
-        Err(Error::Tape(tape::Error::Gpu(source @ gpu::Error::Limit { .. }))) => source,
-        other => return other,
-    };
-    // Fitting is monotone in the batch: bisect between 1, which is no batch, and the batch that does not fit.
-    let (mut fitting, mut too_large) = (1, config.batch);
-    while too_large - fitting > 1 {
-        let middle = usize::midpoint(fitting, too_large);
-        match fits(middle) {
-            Ok(()) => fitting = middle,
-            Err(_) => too_large = middle,
-        }
-    }
-    Err(match fitting {
-        1 => Error::NetworkTooLarge { source },
-        largest => Error::BatchTooLarge { batch: config.batch, largest, source },
-    })
 }
 
 fn print_memory(step: &TrainingStep, say: &dyn Fn(String)) {

@@ -149,14 +149,15 @@ fn a_batch_or_network_beyond_the_adapter_names_limit_value_and_what_fits() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let line = fails(
-        &mut train_with(faces(), &out, 1, &["--batch", "10000000"]),
-        &["a batch of 10000000 does not fit", "needs", "max_", "The largest batch that fits"],
+        &mut train_with(faces(), &out, 1, &["--batch", "10000000", "--micro-batch", "10000000"]),
+        &["slices of --micro-batch 10000000 pictures do not fit", "needs", "max_", "The largest that fit"],
     );
     assert!(!out.exists());
-    let largest: usize = line.rsplit_once("--batch ").unwrap().1.parse().unwrap();
+    let largest: usize = line.rsplit_once("--micro-batch ").unwrap().1.parse().unwrap();
     assert!((2..10_000_000).contains(&largest), "{line}");
     let one_more = (largest + 1).to_string();
-    training_fails(faces(), &["--batch", &one_more], &["does not fit", &format!("pass --batch {largest}")]);
+    let slices = ["--batch", &one_more, "--micro-batch", &one_more];
+    training_fails(faces(), &slices, &["do not fit", &format!("pass --micro-batch {largest}")]);
 
     let widths = ["--widths", "4096,4096,4096,4096", "--embedding", "65536"];
     training_fails(faces(), &widths, &["the network does not fit", "needs", "max_", "Lower --widths, --embedding"]);
@@ -185,6 +186,9 @@ fn nonsense_flags_are_named_with_what_was_expected() {
         (&["--epochs", "0"][..], &["--epochs 0", "at least 1"][..]),
         (&["--batch", "1"], &["--batch 1", "a pair"]),
         (&["--batch", "18446744073709551615"], &["--batch 18446744073709551615"]),
+        (&["--micro-batch", "1"], &["--micro-batch 1", "a pair"]),
+        (&["--batch", "8", "--micro-batch", "10"], &["--micro-batch 10", "to --batch"]),
+        (&["--batch", "7", "--micro-batch", "2"], &["--micro-batch 2", "3 where --batch is odd"]),
         (&["--lambda", "-1"], &["--lambda", "-1", "a number from 0"]),
         (&["--lambda", "NaN"], &["--lambda", "a number from 0"]),
         (&["--learning-rate", "-0.5"], &["--learning-rate -0.5", "above 0"]),

@@ -85,6 +85,48 @@ fn ctrl_c_saves_says_how_to_go_on_and_changes_nothing_of_the_result() {
 }
 
 #[test]
+fn a_batch_in_slices_trains_as_the_whole_and_is_resumed_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, sliced, stopped] = ["whole", "sliced", "stopped"].map(|name| folder.path().join(name));
+    let command = |out: &Path, flags: &[&str]| {
+        let common = ["--batch", "16", "--validate-every", "20", "--learning-rate", "0.001"];
+        train_with(faces(), out, LONG, &[&common, flags].concat())
+    };
+    let micro_batch = ["--micro-batch", "8"];
+    finishes(&mut command(&whole, &[]));
+    finishes(&mut command(&sliced, &micro_batch));
+
+    let mut child = command(&stopped, &micro_batch).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until(&mut child, || stopped.join("last.safetensors").is_file());
+    send(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    finishes(&mut resume(&stopped));
+    assert_same_results(&sliced, &stopped);
+
+    let [expected, found] = [&whole, &sliced].map(|run| tensors(&run.join("last.safetensors")).tensors);
+    assert!(expected.keys().eq(found.keys()) && expected != found);
+    for (name, (_, values)) in expected.iter().filter(|(name, _)| !name.starts_with("margin")) {
+        let floats = |bytes: &[u8]| -> Vec<f32> {
+            bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        };
+        let (expected, found) = (floats(values), floats(&found[name].1));
+        let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        let error = expected.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        // A velocity is what is left of gradients that almost cancel.
+        let tolerance = if name.starts_with("velocity") { 1e-2 } else { 1e-3 };
+        assert!(error <= tolerance * largest, "{name}: {error} of {largest}");
+    }
+
+    // Other slices may go on with a run; what runs is said.
+    let mut narrower = deepid2();
+    narrower.args(["train", "--resume", "--micro-batch", "4", "--out"]).arg(&stopped);
+    let said = finishes(&mut narrower).stderr;
+    assert!(said.contains("batch 16 runs in 4 slices of 4 images, because --micro-batch is 4"), "{said}");
+    let config: toml::Table = std::fs::read_to_string(stopped.join("config.toml")).unwrap().parse().unwrap();
+    assert_eq!(config["micro_batch"].as_integer(), Some(4));
+}
+
+#[test]
 fn a_run_that_was_killed_goes_on_from_its_last_epoch() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");

@@ -56,6 +56,9 @@ pub struct StepRecord {
     /// Time to record the step, compile its pipelines and allocate its memory.
     pub compile_seconds: f64,
     pub dispatches: usize,
+    /// Parts that the batch ran in because the adapter does not take it whole.
+    #[serde(default = "one")]
+    pub slices: usize,
     /// Host time to fill the upload ring and encode a step.
     pub host_ms_a_step: f64,
     /// Time inside the submission call, a step; it may block while earlier work runs.
@@ -71,6 +74,10 @@ pub struct StepRecord {
     /// Dispatches of one step, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<KernelRecord>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What a step does.

@@ -234,6 +234,7 @@ mod tests {
             images_per_s_best: 120.0,
             compile_seconds: 1.0,
             dispatches: 2,
+            slices: 1,
             host_ms_a_step: 0.5,
             submitting_ms_a_step: 1.5,
             waiting_ms_a_step: 2.0,

@@ -110,9 +110,10 @@ impl Subject {
             images_per_s_best: of(&Run::images_per_second).map_or(f64::NAN, |spread| spread.most),
             compile_seconds,
             dispatches: replay.dispatches(),
+            slices: replay.slices(),
             host_ms_a_step: median(&|run| 1e3 * run.host_seconds / run.steps as f64),
             submitting_ms_a_step: median(&|run| 1e3 * run.submitting_seconds / run.steps as f64),
-            waiting_ms_a_step: median(&|run| 1e3 * run.waiting_seconds / run.steps as f64),
+            waiting_ms_a_step: median(&|run| 1e3 * run.waiting_seconds() / run.steps as f64),
             device_idle_share: idle.and_then(Spread::of).map(|spread| spread.median),
             bytes: Bytes { parameters: memory.parameters, activations: memory.activations, staging: memory.staging },
             ceilings,
@@ -131,6 +132,9 @@ fn print_row(row: &StepRecord) {
         row.dispatches,
         row.compile_seconds
     );
+    if row.slices > 1 {
+        println!("  in {} slices, because the adapter does not take the batch whole", row.slices);
+    }
     let idle = match row.device_idle_share {
         Some(share) => format!("the device was idle for {:.2} % of the time", 100.0 * share),
         None => "idle time unknown (it takes two steps, and timestamps between passes)".into(),
