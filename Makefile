@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Variables:
 #   DEMO_DIR=demo     where `make demo` writes
 #   DEMO_FLAGS=       more arguments for `deepid2 demo`, such as --short
-#   BENCH_FLAGS=      more arguments for `deepid2 bench`
+#   BENCH_FLAGS=      more arguments for `deepid2 bench`: `BENCH_FLAGS=kernels`, `BENCH_FLAGS='--batch 64,128'`
 #   CARGO_TARGET_DIR  where cargo builds
 
 DEMO_DIR ?= demo

@@ -1,5 +1,6 @@
 //! From-scratch WGSL kernels and autograd that train DeepID2 face-verification networks on any GPU.
 
+pub mod bench;
 pub mod data;
 pub mod files;
 pub mod gpu;

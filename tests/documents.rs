@@ -56,6 +56,21 @@ fn every_quote_is_verbatim() {
 }
 
 #[test]
+fn the_table_of_results_is_made_from_the_results() {
+    let program = std::process::Command::new(env!("CARGO_BIN_EXE_deepid2"))
+        .args(["bench", "report"])
+        .arg(root().join("benches/results"))
+        .output()
+        .unwrap();
+    assert!(program.status.success(), "{}", String::from_utf8_lossy(&program.stderr));
+    let made = String::from_utf8(program.stdout).unwrap();
+    assert!(
+        made == read("benches/RESULTS.md"),
+        "benches/RESULTS.md is not what its results give: deepid2 bench report benches/results --out benches/RESULTS.md"
+    );
+}
+
+#[test]
 fn every_file_named_exists() {
     for document in ["CONTRIBUTING.md", "README.md"] {
         let text = read(document);

@@ -4,7 +4,8 @@
 use deepid2::gpu::Target;
 use deepid2::net::{ExtractorGraph, LocalSharing, NetSpec, TrainingGraph, TrainingOptions};
 use deepid2::ops::Signal;
-use deepid2::tape::{Source, Tape, sources};
+use deepid2::ops::ceiling::{Copy, MultiplyAdd};
+use deepid2::tape::{Source, Tape, TensorType, sources};
 use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Handle, Module, ShaderStage};
@@ -51,9 +52,18 @@ fn training(spec: &NetSpec, images: usize, signal: Signal) -> Tape {
 /// Nets at once: alone, and as many as make some uniform arrays too large and leave others.
 const NETS: [usize; 2] = [1, 3];
 
+/// The loops that other kernels are measured against.
+fn ceilings() -> Tape {
+    let mut tape = Tape::new();
+    let x = tape.input("x", TensorType::f32(&[1 << 22]));
+    let y = tape.apply1(MultiplyAdd { chains: 8, rounds: 1024 }, &[x]).unwrap();
+    tape.apply1(Copy { vectors: 4 }, &[y]).unwrap();
+    tape
+}
+
 /// Texts and entry points of all tapes on all targets, each once.
 fn in_use() -> Vec<Source> {
-    let mut tapes = Vec::new();
+    let mut tapes = vec![ceilings()];
     for (spec, step, extraction) in networks() {
         tapes.push(training(&spec, step, Signal::L2));
         tapes.push(ExtractorGraph::new(&spec, extraction).unwrap().tape);

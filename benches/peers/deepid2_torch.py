@@ -22,18 +22,28 @@ Install and run (Python 3.10 or later; without a GPU the CPU build of PyTorch is
     torchenv/bin/python benches/peers/deepid2_torch.py --batch 128 --threads 2
     torchenv/bin/python benches/peers/deepid2_torch.py --batch 128 --threads 2 --channels-last
     torchenv/bin/python benches/peers/deepid2_torch.py --batch 1024 --device cuda --tf32
+    torchenv/bin/python benches/peers/deepid2_torch.py --batch 1024 --device cuda --cuda-graphs
+    torchenv/bin/python benches/peers/deepid2_torch.py --batch 1024 --device cuda --compile
 
-Prints one line of JSON: the options, PyTorch's version and the images a second (median and best of
-the repeats). Speeds vary from machine to machine and from minute to minute: run this beside the
-program it is compared with, in turn, and compare the ratio only.
+`--compile` needs a C++ compiler on a CPU. `--forward-only` extracts DeepID2 vectors: no softmax, no
+gradients.
+
+Prints one line of JSON: the options, PyTorch's version, the images a second (median and best of the
+repeats) and the bytes that a training step saves from forward to backward, parameters and the input
+excluded. Speeds vary from machine to machine and from minute to minute: run this beside the program
+it is compared with, in turn (`deepid2 bench compare`), and compare the ratio only.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit("PyTorch is not installed: python3 -m venv torchenv && torchenv/bin/pip install torch numpy")
 from torch import nn
 from torch.nn import functional as F
 
@@ -89,12 +99,15 @@ class DeepId2(nn.Module):
         self.deepid2 = nn.Linear(60 * height * width + 80 * (height - 1) * (width - 1), DEEPID2_LENGTH)
         self.softmax = nn.Linear(DEEPID2_LENGTH, identities)
 
-    def forward(self, x):
+    def vectors(self, x):
         pool1 = F.max_pool2d(F.relu(self.conv1(x)), 2)
         pool2 = F.max_pool2d(F.relu(self.conv2(pool1)), 2)
         pool3 = F.max_pool2d(F.relu(self.conv3(pool2)), 2)
         conv4 = F.relu(self.conv4(pool3))
-        vectors = F.relu(self.deepid2(torch.cat([pool3.flatten(1), conv4.flatten(1)], dim=1)))
+        return F.relu(self.deepid2(torch.cat([pool3.flatten(1), conv4.flatten(1)], dim=1)))
+
+    def forward(self, x):
+        vectors = self.vectors(x)
         return vectors, self.softmax(vectors)
 
 
@@ -113,7 +126,6 @@ class Workload:
 
     def __init__(self, options):
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
-        self.forward_only = options.forward_only
         self.network = DeepId2(options.ids).to(options.device, memory_format=layout)
         self.optimiser = torch.optim.SGD(self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
         images = torch.rand(options.batch, CHANNELS, HEIGHT, WIDTH, device=options.device)
@@ -121,17 +133,61 @@ class Workload:
         self.labels = torch.randint(options.ids, (options.batch,), device=options.device)
         half = options.batch // 2
         self.labels[half::2] = self.labels[:half:2]  # every other pair is of one identity
+        self.saved_bytes = None if options.forward_only else self.measure_saved_bytes()
+        self.vectors_of, self.loss_of = self.network.vectors, self.loss
+        if options.compile:
+            # "reduce-overhead" puts the compiled pieces into CUDA graphs.
+            mode = "reduce-overhead" if torch.device(options.device).type == "cuda" else "default"
+            self.vectors_of = torch.compile(self.network.vectors, mode=mode)
+            self.loss_of = torch.compile(self.loss, mode=mode)
+        self.step = self.extract if options.forward_only else self.train
+        if options.cuda_graphs:
+            self.step = self.recorded(self.step)
 
-    def step(self):
-        if self.forward_only:
-            with torch.no_grad():
-                self.network(self.images)
-            return
+    def loss(self, images, labels):
+        vectors, logits = self.network(images)
+        return F.cross_entropy(logits, labels) + VERIFICATION_WEIGHT * verification_loss(vectors, labels)
+
+    def extract(self):
+        with torch.no_grad():
+            self.vectors_of(self.images)
+
+    def train(self):
         self.optimiser.zero_grad(set_to_none=True)
-        vectors, logits = self.network(self.images)
-        loss = F.cross_entropy(logits, self.labels) + VERIFICATION_WEIGHT * verification_loss(vectors, self.labels)
-        loss.backward()
+        self.loss_of(self.images, self.labels).backward()
         self.optimiser.step()
+
+    def recorded(self, step):
+        """`step` as one CUDA graph: recorded once, replayed with a single launch."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):  # buffers of the libraries and of the optimiser
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        self.optimiser.zero_grad(set_to_none=True)  # gradients are then allocated in the graph's own memory
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        return graph.replay
+
+    def measure_saved_bytes(self):
+        """Bytes of the distinct storages that autograd keeps for backward, save those of parameters and the batch."""
+        known = [*self.network.parameters(), self.images, self.labels]
+        known = {tensor.untyped_storage().data_ptr() for tensor in known}
+        storages = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in known:
+                storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = self.loss(self.images, self.labels)
+        saved = sum(storages.values())
+        del loss  # alive until here: no storage was freed and used twice
+        return saved
 
 
 def images_per_second(workload, options):
@@ -171,12 +227,16 @@ def read_options():
     parser.add_argument("--steps", type=positive, default=5, help="steps in one timed repeat (default 5)")
     parser.add_argument("--channels-last", action="store_true", help="keep images and filters channels-last in memory")
     parser.add_argument("--tf32", action="store_true", help="let CUDA use TF32 for matrix products and convolutions")
-    parser.add_argument("--forward-only", action="store_true", help="time the forward pass alone")
+    parser.add_argument("--forward-only", action="store_true", help="extract DeepID2 vectors: no softmax, no gradients")
+    parser.add_argument("--compile", action="store_true", help="compile the network and the loss with torch.compile")
+    parser.add_argument("--cuda-graphs", action="store_true", help="record the step once and replay it as a CUDA graph")
     options = parser.parse_args()
     if options.batch % 2:
         parser.error(f"--batch {options.batch}: expected an even number, the two halves form the pairs")
     if torch.device(options.device).type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {options.device}: PyTorch {torch.__version__} finds no CUDA device here; use --device cpu")
+    if options.cuda_graphs and (options.compile or torch.device(options.device).type != "cuda"):
+        parser.error("--cuda-graphs: expected --device cuda and no --compile, which records graphs of its own")
     return options
 
 
@@ -189,13 +249,15 @@ def main():
     torch.backends.cudnn.allow_tf32 = options.tf32
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    speeds = images_per_second(Workload(options), options)
+    workload = Workload(options)
+    speeds = images_per_second(workload, options)
     print(json.dumps({
         "peer": "pytorch",
         "version": torch.__version__,
         **vars(options),
         "images_per_s_median": round(statistics.median(speeds), 1),
         "images_per_s_best": round(max(speeds), 1),
+        "saved_activation_bytes": workload.saved_bytes,
     }))
 
 

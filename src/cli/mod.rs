@@ -41,7 +41,7 @@ enum Command {
     Embed(embed::EmbedArgs),
     /// Measure verification accuracy on pairs of pictures
     Eval(eval::EvalArgs),
-    /// Time the kernels of a training step
+    /// Time training steps, extraction and kernels on this machine's GPU
     Bench(bench::BenchArgs),
     /// Make faces, train on them and verify people never seen in training
     Demo(demo::DemoArgs),
@@ -60,7 +60,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Verify(args) => verify::run(&args, open),
         Command::Embed(args) => embed::run(&args, open),
         Command::Eval(args) => eval::run(&args, open),
-        Command::Bench(args) => bench::run(&args, &open()?),
+        Command::Bench(args) => bench::run(&args, || Ok(open()?)),
         Command::Demo(args) => demo::run(&args, &open()?),
     }
 }

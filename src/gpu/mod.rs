@@ -17,4 +17,4 @@ pub use kernel::{Kernel, Specialization};
 pub use pipeline::PipelineKey;
 pub(crate) use staging::read_buffer;
 pub use staging::{ReadbackRing, UploadRing};
-pub use timing::Timestamps;
+pub use timing::{Meter, Timestamps};

@@ -14,6 +14,7 @@
 //! To add one: a `.wgsl` file in `kernels/`, a Rust file here that implements [`crate::tape::Op`], one `pub mod` line below.
 //! `CONTRIBUTING.md` shows it with a worked example.
 
+pub mod ceiling;
 pub mod conv;
 pub mod conv_pool;
 pub mod elementwise;

@@ -4,7 +4,7 @@
 use super::Error;
 use super::slices::{Slice, Slices};
 use crate::data::loader::Batch;
-use crate::gpu::{self, Gpu, ReadbackRing, UploadRing};
+use crate::gpu::{self, Gpu, Meter, ReadbackRing, UploadRing};
 use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
 use crate::ops::SgdRates;
 use crate::ops::loss::PAIR_RECORD;
@@ -284,6 +284,22 @@ impl TrainingStep {
         batches: &[&Batch],
         settings: &[StepSettings],
     ) -> Result<Option<Vec<StepResult>>, Error> {
+        self.submit_metered(batches, settings, &mut Meter::default())
+    }
+
+    /// As [`Self::submit_nets`]; `meter` learns what the step's submissions, one a slice, cost the host and the device.
+    ///
+    /// # Errors
+    /// As [`Self::submit_nets`].
+    ///
+    /// # Panics
+    /// As [`Self::submit_nets`].
+    pub fn submit_metered(
+        &mut self,
+        batches: &[&Batch],
+        settings: &[StepSettings],
+        meter: &mut Meter,
+    ) -> Result<Option<Vec<StepResult>>, Error> {
         assert_eq!([batches.len(), settings.len()], [self.nets(); 2], "a batch and settings for each net");
         self.steps.push_back(batches.iter().map(|batch| batch.step).collect());
         let mut finished = None;
@@ -292,7 +308,7 @@ impl TrainingStep {
             if self.readback.is_full() {
                 finished = self.take_slice()?.or(finished);
             }
-            self.submit_slice(index, batches, settings)?;
+            self.submit_slice(index, batches, settings, meter)?;
         }
         Ok(finished)
     }
@@ -302,6 +318,7 @@ impl TrainingStep {
         index: usize,
         batches: &'a [&'a Batch],
         settings: &[StepSettings],
+        meter: &mut Meter,
     ) -> Result<(), Error> {
         let slice = self.slices.get(index);
         let SliceProgram { graph, program, .. } = program_of(&self.programs, &slice);
@@ -337,10 +354,11 @@ impl TrainingStep {
             }
         }
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        meter.begin(&mut encoder);
         self.upload.upload(&mut encoder, &uploads)?;
         program.encode(&mut encoder);
         self.readback.copy(&mut encoder, &graph.results().map(|var| program.place(var)));
-        self.gpu.queue().submit([encoder.finish()]);
+        meter.submit(&self.gpu, encoder);
         self.upload.submitted();
         self.readback.submitted(batches[0].step);
         Ok(self.gpu.poll()?)
