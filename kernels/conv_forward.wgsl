@@ -3,6 +3,8 @@
 //
 //   out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · images[c, y + i, x + j, n])
 //
+// With ADDS = 1 what `out` holds takes the place of the bias: a layer of several inputs is one dispatch an input.
+//
 // t: weight tile of (y, x); TILE_HEIGHT × TILE_WIDTH outputs a tile.
 //
 // Layout: batch-last, four images a vec4f; weights [tiles, taps, OUT_VECS] as vec4f over output channels.
@@ -29,6 +31,7 @@ const IMAGE_VECS: u32 = 1u;
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 4u;
 const RELU: u32 = 0u;
+const ADDS: u32 = 0u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const DEPTH: u32 = 1u;
@@ -60,6 +63,11 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         for (var k = 0u; k < 4u; k++) { // unroll
             for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
                 sums[(v * 4u + k) * IMAGE_VECS + m] = vec4f(b[k]);
+                let o = (first + v) * 4u + k;
+                let n = (group.x * IMAGE_VECS + m) * LANES + lane;
+                if (ADDS == 1u && n < BATCH_VECS && o < OUT_CHANNELS) {
+                    sums[(v * 4u + k) * IMAGE_VECS + m] = out[(o * positions + y * OUT_WIDTH + x) * BATCH_VECS + n];
+                }
             }
         }
     }

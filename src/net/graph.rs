@@ -1,7 +1,7 @@
 //! Forward pass, training step and extractor as tapes.
 
 use super::{Error, LocalSharing, NetSpec};
-use crate::ops::{Add, Conv, Ingest, JointLoss, MaxPool, Relu, Sgd, Signal};
+use crate::ops::{Conv, Ingest, JointLoss, MaxPool, MultiScale, Sgd, Signal};
 use crate::tape::{Tape, TensorType, Var};
 
 /// Declares a parameter of the network: learned or not.
@@ -38,13 +38,8 @@ fn extractor(tape: &mut Tape, spec: &NetSpec, input: Var, declare: Declare) -> R
         }
     };
     let conv4 = tape.apply1(spec.conv4(), &[pool3, w4, b4])?;
-    let fully_connected = Conv::fully_connected(spec.embedding, false);
-    let no_bias_type = tape.ty(bias).clone();
-    let no_bias = tape.constant("no bias", &no_bias_type.dims, vec![0.0; no_bias_type.elements()]);
-    let coarse = tape.apply1(fully_connected, &[conv4, from_conv4, no_bias])?;
-    let fine = tape.apply1(fully_connected, &[pool3, from_pool3, bias])?;
-    let sum = tape.apply1(Add, &[coarse, fine])?;
-    Ok(tape.apply1(Relu, &[sum])?)
+    let layer = MultiScale { out_channels: spec.embedding };
+    Ok(tape.apply1(layer, &[conv4, from_conv4, pool3, from_pool3, bias])?)
 }
 
 /// The inputs of an [`Ingest`] and its result.

@@ -55,6 +55,47 @@ fn recorded(conv: &Conv, input: &TensorType) -> ConvGeometry {
     conv.geometry(input).expect("checked by infer")
 }
 
+/// The forward pass from the operands (input, weights, bias) into output 0, through a ReLU or not, in place of output 0
+/// or added to it; `types` are those of weights and bias.
+pub(super) fn forward(
+    geometry: &ConvGeometry,
+    [input_operand, weights_operand, bias_operand]: [Operand; 3],
+    [relu, adds]: [bool; 2],
+    [weights, bias]: [&TensorType; 2],
+    target: &Target,
+) -> Dispatch {
+    let tile = tuning::conv_forward(geometry, target);
+    let depth = tuning::conv_forward_depth(geometry, target);
+    let mut specialization = Specialization::constants(&geometry.constants()).with(&[
+        ("OUT_HEIGHT", geometry.out_height),
+        ("OUT_WIDTH", geometry.out_width),
+        ("IMAGE_VECS", tile.image_vecs),
+        ("CHANNEL_VECS", tile.channels),
+        ("SUMS", tile.channels * 4 * tile.image_vecs),
+        ("RELU", usize::from(relu)),
+        ("ADDS", usize::from(adds)),
+        ("LANES", tile.lanes),
+        ("SUBGROUP", target.subgroup),
+        ("DEPTH", depth),
+        ("HELD", (depth * tile.channels).div_ceil(target.subgroup)),
+        ("LOADED", depth * tile.image_vecs),
+    ]);
+    specialization.uniform_if_it_fits("weights", weights.elements(), target.uniform_bytes);
+    specialization.uniform_if_it_fits("bias", bias.elements(), target.uniform_bytes);
+    let blocks = geometry.out_vecs().div_ceil(tile.channels);
+    Dispatch {
+        kernel: &FORWARD,
+        entry: "forward",
+        specialization,
+        bindings: vec![input_operand, weights_operand, bias_operand, Operand::Out(0)],
+        workgroups: [
+            geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
+            (blocks * geometry.out_height * geometry.out_width) as u32,
+            1,
+        ],
+    }
+}
+
 impl Op for Conv {
     fn name(&self) -> &'static str {
         "conv"
@@ -68,35 +109,8 @@ impl Op for Conv {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = recorded(self, io.inputs[0]);
-        let tile = tuning::conv_forward(&geometry, target);
-        let depth = tuning::conv_forward_depth(&geometry, target);
-        let mut specialization = Specialization::constants(&geometry.constants()).with(&[
-            ("OUT_HEIGHT", geometry.out_height),
-            ("OUT_WIDTH", geometry.out_width),
-            ("IMAGE_VECS", tile.image_vecs),
-            ("CHANNEL_VECS", tile.channels),
-            ("SUMS", tile.channels * 4 * tile.image_vecs),
-            ("RELU", usize::from(self.relu)),
-            ("LANES", tile.lanes),
-            ("SUBGROUP", target.subgroup),
-            ("DEPTH", depth),
-            ("HELD", (depth * tile.channels).div_ceil(target.subgroup)),
-            ("LOADED", depth * tile.image_vecs),
-        ]);
-        specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
-        specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
-        let blocks = geometry.out_vecs().div_ceil(tile.channels);
-        vec![Dispatch {
-            kernel: &FORWARD,
-            entry: "forward",
-            specialization,
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
-            workgroups: [
-                geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
-                (blocks * geometry.out_height * geometry.out_width) as u32,
-                1,
-            ],
-        }]
+        let bindings = [Operand::In(0), Operand::In(1), Operand::In(2)];
+        vec![forward(&geometry, bindings, [self.relu, false], [io.inputs[1], io.inputs[2]], target)]
     }
 
     fn flops(&self, io: Io) -> u64 {
@@ -136,8 +150,8 @@ impl Op for Conv {
 
 /// Gradient of [`Conv`] (before its ReLU) with respect to the weights. Inputs: input, upstream.
 #[derive(Debug, Clone, Copy)]
-struct ConvGradWeight {
-    geometry: ConvGeometry,
+pub(super) struct ConvGradWeight {
+    pub(super) geometry: ConvGeometry,
 }
 
 impl Op for ConvGradWeight {
@@ -193,8 +207,8 @@ impl Op for ConvGradWeight {
 
 /// Gradient of [`Conv`] (before its ReLU) with respect to the bias. Input: upstream.
 #[derive(Debug, Clone, Copy)]
-struct ConvGradBias {
-    geometry: ConvGeometry,
+pub(super) struct ConvGradBias {
+    pub(super) geometry: ConvGeometry,
 }
 
 impl Op for ConvGradBias {
@@ -230,10 +244,10 @@ impl Op for ConvGradBias {
 
 /// Gradient of [`Conv`] (before its ReLU) with respect to the input. Inputs: weights, upstream.
 #[derive(Debug, Clone)]
-struct ConvGradData {
-    geometry: ConvGeometry,
+pub(super) struct ConvGradData {
+    pub(super) geometry: ConvGeometry,
     /// The input's type, which a fully connected layer reads as another shape.
-    input: TensorType,
+    pub(super) input: TensorType,
 }
 
 impl Op for ConvGradData {

@@ -6,6 +6,7 @@
 //! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
 //! | `winograd` | `winograd_*.wgsl` | gradients of the same by Winograd's minimal filtering, where they win |
+//! | [`multi_scale`] | `conv_forward.wgsl` | the DeepID2 layer over two inputs, with its ReLU |
 //! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
 //! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |
 //! | [`sgd`] | `sgd.wgsl` | the parameter update |
@@ -22,6 +23,7 @@ pub mod geometry;
 pub mod ingest;
 pub mod loss;
 pub mod max_pool;
+pub mod multi_scale;
 mod reduce;
 pub mod sgd;
 #[cfg(test)]
@@ -36,6 +38,7 @@ pub use geometry::{ConvGeometry, Sharing};
 pub use ingest::Ingest;
 pub use loss::{JointLoss, Signal};
 pub use max_pool::MaxPool;
+pub use multi_scale::MultiScale;
 pub use sgd::{Sgd, SgdRates};
 
 use crate::gpu::Target;

@@ -1,0 +1,156 @@
+//! A fully connected layer of two inputs with one bias and a ReLU: the DeepID2 layer, which sees pool3 and conv4 (Sun et
+//! al., section 2). The inputs are not copied together: each is one dispatch of `conv_forward.wgsl`, the second of which
+//! adds to what the first wrote.
+
+use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, forward};
+use super::elementwise::ReluGrad;
+use super::geometry::ConvGeometry;
+use crate::gpu::Target;
+use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+
+/// out = max(0, W₁·a + W₂·b + bias). Inputs: a, W₁, b, W₂, bias; a and b are read as vectors of channels · height · width
+/// numbers an image, weights are [1, inputs, outputs rounded up to 4]; out is [`out_channels`, 1, 1, images].
+#[derive(Debug, Clone, Copy)]
+pub struct MultiScale {
+    /// Outputs.
+    pub out_channels: usize,
+}
+
+/// Places of an input and its weights among the operation's inputs.
+const BRANCHES: [[usize; 2]; 2] = [[0, 1], [2, 3]];
+/// Place of the bias.
+const BIAS: usize = 4;
+
+impl MultiScale {
+    fn layer(&self) -> Conv {
+        Conv::fully_connected(self.out_channels, false)
+    }
+
+    fn geometry(&self, input: &TensorType) -> ConvGeometry {
+        self.layer().geometry(input).expect("checked by infer")
+    }
+}
+
+impl Op for MultiScale {
+    fn name(&self) -> &'static str {
+        "multi_scale"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let mut outputs = Vec::new();
+        for [input, weights] in BRANCHES {
+            let geometry = self.layer().geometry(inputs[input])?;
+            geometry.check_parameters(self.name(), inputs[weights], inputs[BIAS])?;
+            outputs.push(geometry.output());
+        }
+        if outputs[0] != outputs[1] {
+            let [a, b] = [inputs[0], inputs[2]].map(|ty| &ty.dims);
+            return Err(Error::shape(
+                self.name(),
+                format!("expected two inputs of as many images, got {a:?} and {b:?}"),
+            ));
+        }
+        outputs.truncate(1);
+        Ok(outputs)
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        let of_branch = |(index, [input, weights]): (usize, [usize; 2])| {
+            let operands = [input, weights, BIAS].map(Operand::In);
+            let types = [io.inputs[weights], io.inputs[BIAS]];
+            forward(&self.geometry(io.inputs[input]), operands, [index == 1; 2], types, target)
+        };
+        BRANCHES.into_iter().enumerate().map(of_branch).collect()
+    }
+
+    fn flops(&self, io: Io) -> u64 {
+        BRANCHES.iter().map(|[input, _]| self.geometry(io.inputs[*input]).flops()).sum()
+    }
+
+    fn backward(&self, tape: &mut Tape, grad: &Gradient) -> Result<Vec<Option<Var>>, Error> {
+        let upstream = grad.upstream_of(0, self.name())?;
+        let upstream = tape.apply1(ReluGrad, &[grad.outputs[0], upstream])?;
+        let mut gradients = vec![None; 5];
+        for [input, weights] in BRANCHES {
+            let ty = tape.ty(grad.inputs[input]).clone();
+            let geometry = self.geometry(&ty);
+            if grad.wanted[weights] {
+                let inputs = [grad.inputs[input], upstream];
+                gradients[weights] = Some(tape.apply1(ConvGradWeight { geometry }, &inputs)?);
+            }
+            if grad.wanted[input] {
+                let inputs = [grad.inputs[weights], upstream];
+                gradients[input] = Some(tape.apply1(ConvGradData { geometry, input: ty }, &inputs)?);
+            }
+        }
+        if grad.wanted[BIAS] {
+            let geometry = self.geometry(tape.ty(grad.inputs[0]));
+            gradients[BIAS] = Some(tape.apply1(ConvGradBias { geometry }, &[upstream])?);
+        }
+        Ok(gradients)
+    }
+
+    fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let images = io.outputs[0].dims[3];
+        let mut out: Vec<f64> =
+            (0..self.out_channels).flat_map(|o| std::iter::repeat_n(inputs[BIAS][o], images)).collect();
+        for [input, weights] in BRANCHES {
+            let columns = io.inputs[weights].dims[2];
+            for (index, value) in out.iter_mut().enumerate() {
+                let (o, n) = (index / images, index % images);
+                let products = (0..inputs[input].len() / images)
+                    .map(|i| inputs[weights][i * columns + o] * inputs[input][i * images + n]);
+                *value += products.sum::<f64>();
+            }
+        }
+        out.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
+        vec![out]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Case, check, tensor};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(crate::ops::testing::config(10))]
+
+        #[test]
+        fn the_layer_and_its_gradients_match_the_reference(
+            coarse in (1usize..5, 1usize..4, 1usize..4),
+            fine in (1usize..6, 1usize..3, 1usize..5),
+            out_channels in prop::sample::select(vec![1usize, 4, 7, 37]),
+            images in prop::sample::select(vec![4usize, 8, 68]),
+            seed: u64,
+        ) {
+            let padded = out_channels.next_multiple_of(4);
+            let dims = |(channels, height, width): (usize, usize, usize)| [channels, height, width, images];
+            let weights = |(channels, height, width): (usize, usize, usize), seed| {
+                tensor(&[1, channels * height * width, padded], seed).zero_columns_from(out_channels)
+            };
+            let inputs = vec![
+                tensor(&dims(coarse), seed),
+                weights(coarse, seed ^ 1),
+                tensor(&dims(fine), seed ^ 2),
+                weights(fine, seed ^ 3),
+                tensor(&[1, padded], seed ^ 4).zero_columns_from(out_channels),
+            ];
+            check(Case::new(MultiScale { out_channels }, inputs).kinked());
+        }
+    }
+
+    #[test]
+    fn inputs_of_other_batches_and_weights_of_other_shapes_are_refused() {
+        let ty = TensorType::f32;
+        let infer = |a: &[usize], w: &[usize], b: &[usize]| {
+            let types = [ty(a), ty(w), ty(b), ty(&[1, 3, 4]), ty(&[1, 4])];
+            MultiScale { out_channels: 4 }.infer(&types.each_ref()).unwrap_err().to_string()
+        };
+        let batches = infer(&[2, 1, 1, 8], &[1, 2, 4], &[3, 1, 1, 4]);
+        assert!(batches.contains("as many images"), "{batches}");
+        let weights = infer(&[2, 1, 1, 4], &[1, 3, 4], &[3, 1, 1, 4]);
+        assert!(weights.contains("weights") && weights.contains("[1, 3, 4]"), "{weights}");
+    }
+}
