@@ -11,13 +11,15 @@
 // Layout: batch-last; four images a vec4f. weights = (identification, verification, margin, unused).
 //
 // Work split, forward: one workgroup = IMAGE_LANES vectors of images × CLASS_LANES classes at a time, then a tree over
-// the class lanes in a fixed order. gradient: one invocation = four images × one class.
+// the class lanes in a fixed order. backward: one invocation = four images × CLASS_TILE classes, whose labels and log Σ exp
+// are read once.
 
 const IMAGES: u32 = 1u;
 const BATCH_VECS: u32 = 1u;
 const CLASSES: u32 = 2u;
 const IMAGE_LANES: u32 = 2u;
 const CLASS_LANES: u32 = 32u;
+const CLASS_TILE: u32 = 1u;
 const LANES: u32 = 64u;
 const ELEMENTS: u32 = 1u;
 
@@ -85,15 +87,19 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
     let index = linear_index(group, groups, lane, LANES);
     if (index >= ELEMENTS) { return; }
     let n = index % BATCH_VECS;
-    let class_index = index / BATCH_VECS;
+    let first = index / BATCH_VECS * CLASS_TILE;
     let scale = weights[0] * upstream[0] / f32(IMAGES);
     let images = vec4u(n * 4u) + vec4u(0u, 1u, 2u, 3u);
-    let probability = exp(gradient[index] - normaliser[n]);
-    var target_probability = vec4f(0.0);
-    for (var k = 0u; k < 4u; k++) { // unroll
-        target_probability[k] = select(0.0, 1.0, labels[min(images[k], IMAGES - 1u)] == class_index);
-    }
     // A signal that is switched off must not pass its NaN on: 0 · NaN is NaN.
     let counts = (images < vec4u(IMAGES)) & vec4<bool>(scale != 0.0);
-    gradient[index] = select(vec4f(0.0), scale * (probability - target_probability), counts);
+    var classes = vec4u(0u);
+    for (var k = 0u; k < 4u; k++) { // unroll
+        classes[k] = labels[min(images[k], IMAGES - 1u)];
+    }
+    let log_sum = normaliser[n];
+    for (var i = first; i < min(first + CLASS_TILE, CLASSES); i++) {
+        let probability = exp(gradient[i * BATCH_VECS + n] - log_sum);
+        let wanted = select(vec4f(0.0), vec4f(1.0), classes == vec4u(i));
+        gradient[i * BATCH_VECS + n] = select(vec4f(0.0), scale * (probability - wanted), counts);
+    }
 }

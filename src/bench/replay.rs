@@ -145,7 +145,7 @@ impl Replay {
         let started = Instant::now();
         for _ in 0..steps {
             match &mut self.work {
-                Work::Training { step, batch } => drop(step.submit_metered(batch, &SETTINGS, &mut meter)?),
+                Work::Training { step, batch } => drop(step.submit_metered(&[batch], &[SETTINGS], &mut meter)?),
                 Work::Extraction(extraction) => extraction.submit(&self.gpu, &mut meter)?,
             }
         }
@@ -239,7 +239,7 @@ impl Extraction {
 fn parameters(gpu: &Gpu, spec: &NetSpec) -> Result<Store, Error> {
     spec.check()?;
     let mut store = Store::new();
-    write_parameters(gpu, &untrained(spec), &mut store)?;
+    write_parameters(gpu, &untrained(spec), &mut store, 0)?;
     Ok(store)
 }
 

@@ -11,7 +11,7 @@ use deepid2::data::synth::{SynthSpec, contact_sheet};
 use deepid2::gpu::Gpu;
 use deepid2::model::{Extractor, Model};
 use deepid2::report::{self, FarAxis};
-use deepid2::train::run::names;
+use deepid2::train::folder::names;
 use deepid2::train::{TrainConfig, interrupt, train};
 use deepid2::verify::distance::Distance;
 use deepid2::verify::folds::accuracy_at;

@@ -10,19 +10,27 @@ use deepid2::gpu::{self, Gpu};
 use deepid2::net::LocalSharing;
 use deepid2::ops::Signal;
 use deepid2::train::config::RateScale;
+use deepid2::train::folder::{self, names};
 use deepid2::train::interrupt;
-use deepid2::train::run::names;
 use deepid2::train::schedule::{Lambda, Schedule};
-use deepid2::train::{Outcome, TrainConfig, train};
+use deepid2::train::{Outcome, TrainConfig, train_nets};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Most networks at once: as many as the paper has patches, and a few more.
+const MAX_NETS: i64 = 256;
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Folder with a sub-folder per identity (jpg, png, pgm, ppm), or a list file of `path identity` lines
+    /// Folder with a sub-folder per identity (jpg, png, pgm, ppm), or a list file of `path identity` lines. Given several
+    /// times, a network is trained on each, all at once and with one seed
     #[arg(long, value_name = "DIR|LIST", required_unless_present_any = ["config", "resume"])]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
+    /// Networks trained at once, each to the bit as alone, in RUN/net-0, RUN/net-1 and so on; on one --data, with the
+    /// seeds SEED, SEED+1 and so on [default: one for each --data]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=MAX_NETS))]
+    nets: Option<u16>,
     /// Folder for results; must not hold a run unless --resume
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
@@ -168,10 +176,27 @@ fn rate_scale(text: &str) -> Result<RateScale, String> {
 }
 
 impl TrainArgs {
-    fn config(&self) -> Result<TrainConfig> {
+    /// The settings of each network.
+    fn configs(&self) -> Result<Vec<TrainConfig>> {
+        let held = if self.resume { folder::nets_of(&self.out) } else { None };
+        let nets = match (self.nets, self.data.len()) {
+            (Some(nets), 0 | 1) => nets.into(),
+            (Some(nets), folders) if usize::from(nets) != folders => {
+                bail!(
+                    "--nets {nets} with {folders} times --data: expected one --data for all networks, or one for each"
+                )
+            }
+            (_, folders) => held.unwrap_or(1).max(folders),
+        };
+        (0..nets).map(|net| self.config(net, held)).collect()
+    }
+
+    /// The settings of network `net`; the run that is to be resumed holds `held` networks, where it holds several.
+    fn config(&self, net: usize, held: Option<usize>) -> Result<TrainConfig> {
+        let run = if held.is_some() { folder::of_net(&self.out, net) } else { self.out.clone() };
         let base = match (&self.config, self.resume) {
             (Some(path), _) => Some(path.clone()),
-            (None, true) => Some(self.out.join(names::CONFIG)).filter(|path| path.is_file()),
+            (None, true) => Some(run.join(names::CONFIG)).filter(|path| path.is_file()),
             (None, false) => None,
         };
         let mut config = base.map_or_else(|| Ok(TrainConfig::default()), |path| TrainConfig::load(&path))?;
@@ -180,11 +205,16 @@ impl TrainArgs {
                 *setting = value.clone();
             }
         }
-        set(&mut config.data, &self.data);
+        set(&mut config.data, &self.data.get(net).or(self.data.first()).cloned());
         set(&mut config.epochs, &self.epochs);
         set(&mut config.batch, &self.batch);
         set(&mut config.micro_batch, &self.micro_batch.map(Some));
+        // Networks on one folder have seeds of their own, which a run that is resumed holds already.
+        let own_seed = self.data.len() < 2 && !(self.resume && self.seed.is_none());
         set(&mut config.seed, &self.seed);
+        if own_seed {
+            config.seed = config.seed.saturating_add(net as u64);
+        }
         set(&mut config.same_ratio, &self.same_ratio);
         set(&mut config.validation_fraction, &self.validation_fraction);
         set(&mut config.validation_pairs, &self.validation_pairs);
@@ -244,8 +274,8 @@ impl TrainArgs {
 
 /// Trains, and says how it went and what to do next.
 pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
-    let config = args.config()?;
-    config.check()?;
+    let configs = args.configs()?;
+    configs.iter().try_for_each(TrainConfig::check)?;
     let gpu = open()?;
     if !args.quiet {
         let info = gpu.info();
@@ -257,19 +287,25 @@ pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
             info.backend
         );
     }
-    let outcome = train(&gpu, &config, &args.out, args.resume, &interrupt::installed()?, args.quiet)?;
+    let outcomes = train_nets(&gpu, &configs, &args.out, args.resume, &interrupt::installed()?, args.quiet)?;
     // Nothing is left to lose now.
     super::end_quietly_on_closed_pipes();
-    report(&outcome, &args.out);
-    Ok(if outcome.finished { ExitCode::SUCCESS } else { ExitCode::from(interrupt::EXIT_STATUS as u8) })
+    let finished = outcomes.iter().all(|outcome| outcome.finished);
+    if finished {
+        outcomes.iter().for_each(report);
+        if outcomes.len() > 1 {
+            let speed: f64 = outcomes.iter().map(|outcome| outcome.images_per_second).sum();
+            println!("{} networks at {speed:.0} images/s in all", outcomes.len());
+        }
+    } else {
+        let steps = outcomes.iter().map(|outcome| outcome.steps).max().unwrap_or_default();
+        println!("stopped after step {steps}; go on with: deepid2 train --out {} --resume", args.out.display());
+    }
+    Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(interrupt::EXIT_STATUS as u8) })
 }
 
-fn report(outcome: &Outcome, out: &Path) {
-    let run = out.display();
-    if !outcome.finished {
-        println!("stopped after step {}; go on with: deepid2 train --out {run} --resume", outcome.steps);
-        return;
-    }
+fn report(outcome: &Outcome) {
+    let run = outcome.run.display();
     println!("{} steps at {:.0} images/s", outcome.steps, outcome.images_per_second);
     if let (Some(validated), Some(best)) = (&outcome.validated, outcome.best_accuracy) {
         println!(

@@ -58,7 +58,7 @@ pub enum Error {
     Lost(String),
     /// The adapter could not allocate a buffer.
     #[error(
-        "the GPU could not allocate {bytes} bytes for {what}: {reason}. Use a smaller --batch, or train with a smaller --micro-batch"
+        "the GPU could not allocate {bytes} bytes for {what}: {reason}. Use a smaller --batch, or train with a smaller --micro-batch or fewer --nets"
     )]
     OutOfMemory {
         /// Which buffer.

@@ -1,6 +1,6 @@
 //! From a `.wgsl` file to the text that one pipeline compiles.
 //!
-//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does four things,
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does five things,
 //! all on text, so that what a driver sees can be printed and read:
 //!
 //! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
@@ -9,8 +9,11 @@
 //! 3. a `var<storage, read>` array may be bound as a uniform buffer of fixed length: a uniform address is then one
 //!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers;
 //! 4. where `const SUBGROUP: u32` is 1, the lanes of a workgroup share nothing: `subgroupBroadcast` becomes a function
-//!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup.
+//!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup;
+//! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
+//!    ([`super::nets`]). Kernels are written for one net and never see it.
 
+use super::nets;
 use std::fmt::Write;
 
 /// `kernels/shared/linear.wgsl`, for kernels of other crates.
@@ -60,12 +63,15 @@ pub struct Specialization {
     pub constants: Vec<(&'static str, u32)>,
     /// `(variable, array length)` of storage arrays to read as uniforms.
     pub uniforms: Vec<(&'static str, u32)>,
+    /// Bytes from one net's copy of `@binding(0)`, `@binding(1)`, … to the next net's; `None` for what all nets share.
+    /// Empty for one net, whose text has no net index.
+    pub net_strides: Vec<Option<u64>>,
 }
 
 impl Specialization {
     /// Constants only.
     pub fn constants(constants: &[(&'static str, usize)]) -> Self {
-        Self { constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect(), uniforms: vec![] }
+        Self { constants: constants.iter().map(|(name, value)| (*name, *value as u32)).collect(), ..Self::default() }
     }
 
     /// More constants.
@@ -81,13 +87,29 @@ impl Specialization {
             self.uniforms.push((variable, (elements / 4) as u32));
         }
     }
+
+    /// The same for `nets` nets, whose copies lie `strides` apart. A uniform array is widened to hold all of them where
+    /// `uniform_bytes` allow, and read as a storage buffer beyond: the same numbers, at another price.
+    #[must_use]
+    pub fn over_nets(mut self, kernel: &Kernel, nets: usize, strides: Vec<Option<u64>>, uniform_bytes: u64) -> Self {
+        self.uniforms.retain_mut(|(variable, length)| match strides.get(nets::binding_of(kernel, variable)) {
+            Some(Some(stride)) => {
+                *length = (nets as u64 * stride / 16) as u32;
+                nets as u64 * stride <= uniform_bytes
+            }
+            _ => true,
+        });
+        self.net_strides = strides;
+        self
+    }
 }
 
 impl Kernel {
     /// The text to compile.
     ///
     /// # Panics
-    /// When a constant, variable or loop bound is not in the file: a mistake in the op, which every test of it shows.
+    /// When a constant, variable or loop bound is not in the file, or a binding is used in a way that a net index cannot
+    /// follow: a mistake in the op, which every test of it shows.
     pub fn specialize(&self, specialization: &Specialization) -> String {
         let mut lines = Vec::new();
         let mut constants = std::collections::HashMap::new();
@@ -119,7 +141,10 @@ impl Kernel {
             text = text.replace("subgroupBroadcast(", "own_value(");
             text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
         }
-        text
+        match specialization.net_strides.is_empty() {
+            true => text,
+            false => nets::with_net_index(self.file, &text, &specialization.net_strides),
+        }
     }
 }
 
@@ -186,7 +211,10 @@ mod tests {
 
     #[test]
     fn constants_loops_and_uniforms_are_written_out() {
-        let text = SAMPLE.specialize(&Specialization { constants: vec![("TILE", 3)], uniforms: vec![("weights", 7)] });
+        let text = SAMPLE.specialize(&Specialization {
+            uniforms: vec![("weights", 7)],
+            ..Specialization::constants(&[("TILE", 3)])
+        });
         assert!(text.contains("const TILE: u32 = 3u;"));
         assert!(text.contains("var<uniform> weights: array<vec4f, 7>;"));
         assert_eq!(text.matches("sum += weights[i][j];").count(), 6);
@@ -209,6 +237,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "sample.wgsl")]
     fn an_unknown_constant_is_a_mistake_in_the_op() {
-        SAMPLE.specialize(&Specialization { constants: vec![("TYPO", 3)], uniforms: vec![] });
+        SAMPLE.specialize(&Specialization::constants(&[("TYPO", 3)]));
     }
 }

@@ -45,7 +45,7 @@ impl Extractor {
     /// As [`Self::new`].
     pub fn of_model(gpu: &Gpu, model: &Model, images: usize) -> Result<Self, Error> {
         let mut store = Store::new();
-        write_parameters(gpu, model, &mut store)?;
+        write_parameters(gpu, model, &mut store, 0)?;
         Self::new(gpu, &model.spec, &mut store, images, model.mirror)
     }
 
@@ -118,30 +118,30 @@ impl Extractor {
     }
 }
 
-/// Puts a model's parameters on the device.
+/// Puts a model's parameters on the device, as those of net `net` of the store.
 ///
 /// # Errors
 /// An allocation that fails.
-pub fn write_parameters(gpu: &Gpu, model: &Model, store: &mut Store) -> Result<(), Error> {
+pub fn write_parameters(gpu: &Gpu, model: &Model, store: &mut Store, net: usize) -> Result<(), Error> {
     let mut specs = super::file::tensors_of(&model.spec);
     specs.push(model.spec.cosine_parameters());
     for spec in specs {
         if let Some(values) = model.parameters.get(spec.name) {
-            store.write(gpu, spec.name, &spec.device_type(), &spec.pad(values))?;
+            store.write_net(gpu, net, spec.name, &spec.device_type(), &spec.pad(values))?;
         }
     }
     Ok(())
 }
 
-/// Reads a model's parameters back from the device into `model`.
+/// Reads the parameters of net `net` of the store back from the device into `model`.
 ///
 /// # Errors
 /// A device that stopped.
-pub fn read_parameters(gpu: &Gpu, store: &Store, model: &mut Model) -> Result<(), Error> {
+pub fn read_parameters(gpu: &Gpu, store: &Store, model: &mut Model, net: usize) -> Result<(), Error> {
     let mut specs = super::file::tensors_of(&model.spec);
     specs.push(model.spec.cosine_parameters());
     for spec in specs {
-        if let Some(values) = store.read(gpu, spec.name)? {
+        if let Some(values) = store.read_net(gpu, net, spec.name)? {
             model.parameters.insert(spec.name.into(), spec.strip(&values));
         }
     }

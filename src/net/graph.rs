@@ -214,7 +214,7 @@ mod tests {
                 software,
                 subgroup,
             };
-            plan(&graph.tape, &target, &[graph.loss], true).unwrap();
+            plan(&graph.tape, &target, &[graph.loss], true, 1).unwrap();
         }
     }
 }

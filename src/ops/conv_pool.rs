@@ -1,10 +1,10 @@
 //! Convolution + bias + ReLU + 2×2 max-pool in one pass, and gradients that use the pool's sparsity
-//! (`kernels/conv_pool_*.wgsl`).
+//! (`kernels/conv_pool_*.wgsl`) or, where that is faster, Winograd's domain ([`super::winograd`]).
 
 use super::conv::{partials, reference};
 use super::geometry::{ConvGeometry, Sharing, codes};
 use super::max_pool::CODE_SHUT;
-use super::{flat_workgroups, reduce, tuning};
+use super::{flat_workgroups, reduce, tuning, winograd};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -146,12 +146,19 @@ impl Op for ConvPoolGradWeight {
     }
 
     fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        let splits = tuning::conv_pool_grad_weight(&self.geometry, target).splits;
+        let splits = if tuning::winograd(&self.geometry, target) {
+            tuning::winograd_grad_weight(&self.geometry, target).splits
+        } else {
+            tuning::conv_pool_grad_weight(&self.geometry, target).splits
+        };
         if splits == 1 { vec![] } else { vec![partials(&self.geometry.weights(), splits)] }
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
+        if tuning::winograd(geometry, target) {
+            return winograd::grad_weight(geometry, io.outputs[0].elements(), target);
+        }
         let tile = tuning::conv_pool_grad_weight(geometry, target);
         let (window, area) = (geometry.kernel + 1, geometry.kernel * geometry.kernel);
         let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
@@ -245,8 +252,15 @@ impl Op for ConvPoolGradData {
         Ok(vec![TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])])
     }
 
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        if tuning::winograd(&self.geometry, target) { vec![winograd::filters(&self.geometry)] } else { vec![] }
+    }
+
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
+        if tuning::winograd(&self.geometry, target) {
+            return winograd::grad_data(geometry, target);
+        }
         let tile = tuning::conv_pool_grad_data(geometry, target);
         // Pooling windows along an axis that a 2×2 block of inputs depends on.
         let cells = geometry.kernel / 2 + 1;

@@ -50,7 +50,7 @@ impl Op for Ingest {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let out = io.outputs[0];
-        let elements = out.elements() / 4;
+        let elements = out.elements() / 4 / out.dims[0];
         vec![Dispatch {
             kernel: &KERNEL,
             entry: "ingest",

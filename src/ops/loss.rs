@@ -12,6 +12,8 @@ static VERIFICATION: Kernel = kernel!("verification_loss.wgsl", "linear.wgsl");
 const LANES: usize = 64;
 const PAIR_LANES: usize = 32;
 const CLASS_LANES: usize = 32;
+/// Classes that an invocation of the gradient goes through.
+const CLASS_TILE: usize = 8;
 
 /// Numbers that the device keeps for each pair, see `verification_loss.wgsl`.
 pub const PAIR_RECORD: usize = 8;
@@ -289,11 +291,11 @@ impl Op for LogitsGrad {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let sizes = self.loss.sizes(io.inputs[0], io.inputs[0]);
-        let elements = io.outputs[0].elements() / 4;
+        let elements = sizes.classes.div_ceil(CLASS_TILE) * sizes.batch / 4;
         vec![Dispatch {
             kernel: &SOFTMAX,
             entry: "backward",
-            specialization: softmax_constants(&sizes).with(&[("ELEMENTS", elements)]),
+            specialization: softmax_constants(&sizes).with(&[("ELEMENTS", elements), ("CLASS_TILE", CLASS_TILE)]),
             bindings: vec![Operand::Out(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4)],
             workgroups: flat_workgroups(elements, LANES, target),
         }]

@@ -5,6 +5,7 @@
 //! | [`elementwise`] | `elementwise.wgsl`, `reduce.wgsl` | sum, product, ReLU, reduction to one number |
 //! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
+//! | `winograd` | `winograd_*.wgsl` | gradients of the same by Winograd's minimal filtering, where they win |
 //! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
 //! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |
 //! | [`sgd`] | `sgd.wgsl` | the parameter update |
@@ -26,6 +27,7 @@ pub mod sgd;
 #[cfg(test)]
 pub mod testing;
 mod tuning;
+mod winograd;
 
 pub use conv::Conv;
 pub use conv_pool::ConvPool;

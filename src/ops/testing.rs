@@ -1,6 +1,7 @@
 //! One check for every operation: device against the f64 reference, with and without shader checks, NaN-poisoned
 //! outputs and guard words; analytic gradient against finite differences; device gradient against the analytic one,
-//! with an upstream gradient that is not 1; adjoint identities of linear operations.
+//! with an upstream gradient that is not 1; adjoint identities of linear operations; several nets in one dispatch against
+//! each alone.
 
 use crate::gpu::{Gpu, GpuOptions};
 use crate::ops::{Add, Multiply, Sum};
@@ -9,6 +10,7 @@ use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// `cases` random cases, or `PROPTEST_CASES` where it is set.
@@ -102,6 +104,23 @@ impl Tensor {
         self
     }
 
+    /// What net number `net` of several gets: the same for net 0, other valid values for the others. Floats are scaled by
+    /// a positive factor; whole numbers, whose columns may mean different things, change rows.
+    fn of_net(&self, net: usize) -> Self {
+        let mut tensor = self.clone();
+        match self.ty.dtype {
+            DType::F32 => {
+                let scale = 1.0 - net as f64 / 4.0;
+                tensor.values.iter_mut().for_each(|value| *value = f64::from((*value * scale) as f32));
+            }
+            DType::U32 | DType::U8 => {
+                let row = if self.ty.dims.len() > 1 { self.ty.dims[self.ty.dims.len() - 1] } else { 1 };
+                tensor.values.rotate_left(net * row % self.values.len());
+            }
+        }
+        tensor
+    }
+
     /// Values as the device stores them.
     fn bytes(&self) -> Vec<u8> {
         match self.ty.dtype {
@@ -112,12 +131,12 @@ impl Tensor {
     }
 }
 
-/// Reads a kept tensor as f64.
-pub fn read(program: &Program, ty: &TensorType, var: Var) -> Vec<f64> {
+/// Reads a kept tensor of net `net` as f64.
+fn read(program: &Program, ty: &TensorType, net: usize, var: Var) -> Vec<f64> {
     match ty.dtype {
-        DType::F32 => program.read::<f32>(var).unwrap().into_iter().map(f64::from).collect(),
-        DType::U32 => program.read::<u32>(var).unwrap().into_iter().map(f64::from).collect(),
-        DType::U8 => program.read::<u8>(var).unwrap().into_iter().map(f64::from).collect(),
+        DType::F32 => program.read_net::<f32>(net, var).unwrap().into_iter().map(f64::from).collect(),
+        DType::U32 => program.read_net::<u32>(net, var).unwrap().into_iter().map(f64::from).collect(),
+        DType::U8 => program.read_net::<u8>(net, var).unwrap().into_iter().map(f64::from).collect(),
     }
 }
 
@@ -212,15 +231,24 @@ impl Case {
 
     /// Runs `tape` on `gpu` in guarded memory and returns the tensors `keep`.
     fn run(&self, gpu: &Gpu, tape: &Tape, inputs: &[Var], keep: &[Var]) -> Vec<Vec<f64>> {
+        self.run_nets(gpu, tape, inputs, keep, 0..1).remove(0)
+    }
+
+    /// Runs `tape` for the nets `nets` at once, each with its own inputs ([`Tensor::of_net`]), and returns the tensors
+    /// `keep` of each.
+    fn run_nets(&self, gpu: &Gpu, tape: &Tape, inputs: &[Var], keep: &[Var], nets: Range<usize>) -> Vec<Vec<Vec<f64>>> {
         let options = ProgramOptions { guarded: true };
-        let program = Program::compile(gpu, tape, &mut Store::new(), keep, options).unwrap();
-        for (var, input) in inputs.iter().zip(&self.inputs) {
-            program.write(*var, &input.bytes()).unwrap();
+        let program = Program::compile(gpu, tape, &mut Store::with_nets(nets.len()), keep, options).unwrap();
+        for (at, net) in nets.clone().enumerate() {
+            for (var, input) in inputs.iter().zip(&self.inputs) {
+                program.write_net(at, *var, &input.of_net(net).bytes()).unwrap();
+            }
         }
         program.run().unwrap();
         let overrun = program.overrun_guards().unwrap();
-        assert!(overrun.is_empty(), "{}: wrote outside {overrun:?}", self.op.name());
-        keep.iter().map(|var| read(&program, tape.ty(*var), *var)).collect()
+        assert!(overrun.is_empty(), "{}: {} nets wrote outside {overrun:?}", self.op.name(), nets.len());
+        let of_net = |at| keep.iter().map(|var| read(&program, tape.ty(*var), at, *var)).collect();
+        (0..nets.len()).map(of_net).collect()
     }
 }
 
@@ -238,6 +266,35 @@ pub fn check(case: Case) {
         let devices =
             [(with_checks, &outputs), (without_checks, &outputs), (hardware_tiles(), &outputs_of_other_tiles)];
         check_gradients(&case, &devices);
+    }
+    check_nets(&case);
+}
+
+/// Outputs and gradients of three nets in one dispatch against those of each net alone: the same bits.
+fn check_nets(case: &Case) {
+    const NETS: usize = 3;
+    let (mut tape, inputs, outputs) = case.record();
+    let mut keep = outputs.clone();
+    if case.gradients {
+        let (loss, _) = with_loss(case, &mut tape, &outputs);
+        let gradients = tape.backward(loss).unwrap();
+        let wanted = inputs.iter().zip(&case.differentiable).filter(|(_, differentiable)| **differentiable);
+        keep.extend(wanted.map(|(input, _)| gradients[input]));
+    }
+    // One device a case: random cases take turns, and a text of its own for several nets takes time to compile.
+    let turn = case.inputs.iter().flat_map(|input| &input.values).fold(0, |turn, value| turn ^ (value.to_bits() >> 30));
+    let gpu = [&gpus()[0], &gpus()[1], hardware_tiles()][turn as usize % 3];
+    let together = case.run_nets(gpu, &tape, &inputs, &keep, 0..NETS);
+    for (net, found) in together.iter().enumerate() {
+        let alone = case.run_nets(gpu, &tape, &inputs, &keep, net..net + 1).remove(0);
+        for ((var, found), alone) in keep.iter().zip(found).zip(&alone) {
+            let differing = found.iter().zip(alone).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+            let (op, name, count) = (case.op.name(), tape.name(*var), found.len());
+            assert!(
+                differing == 0,
+                "{op}: {differing} of {count} elements of {name} differ between net {net} of {NETS} and the net alone"
+            );
+        }
     }
 }
 

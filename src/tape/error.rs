@@ -48,6 +48,16 @@ pub enum Error {
         /// What was there.
         found: Vec<usize>,
     },
+    /// The z of a dispatch counts nets.
+    #[error(
+        "{op}: the z of its dispatch is {z}, but counts nets where there are several; fold it into x and y, as `flat_workgroups` does"
+    )]
+    ThirdDimension {
+        /// The operation.
+        op: &'static str,
+        /// Its workgroups along z.
+        z: u32,
+    },
     /// The interpreter met an input nobody gave a value.
     #[error("no value was given for {0}")]
     Missing(String),

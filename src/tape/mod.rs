@@ -1,9 +1,10 @@
 //! Autograd: a [`Tape`] records operations, [`Tape::backward`] appends the operations that compute gradients, and a
-//! [`Program`] compiles the tape once and replays it.
+//! [`Program`] compiles the tape once and replays it, for one net or for several of one shape at once.
 
 mod backward;
 mod error;
 mod interpret;
+mod nets;
 mod operation;
 mod plan;
 mod program;

@@ -35,7 +35,7 @@ pub struct Dispatch {
     pub specialization: Specialization,
     /// What is bound at `@binding(0)`, `@binding(1)`, …
     pub bindings: Vec<Operand>,
-    /// Workgroups along x, y, z.
+    /// Workgroups along x, y, z. An operation leaves z at 1: it counts nets where a program runs several.
     pub workgroups: [u32; 3],
 }
 

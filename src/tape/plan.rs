@@ -1,6 +1,6 @@
 //! Which tensors may share memory.
 
-use super::{Error, Operand, Origin, Tape, Var};
+use super::{Dispatch, Error, Operand, Origin, Tape, TensorType, Var, nets};
 use crate::gpu::{self, Target};
 use std::collections::HashMap;
 
@@ -64,12 +64,13 @@ impl Slots {
     }
 }
 
-/// Plans the memory of `tape` and checks every tensor and dispatch against `target`. Tensors in `keep` stay readable
-/// after the run. Without `share` every tensor has memory of its own (tests look at all of them).
+/// Plans the memory of `tape` for `nets` nets at once and checks every tensor and dispatch against `target`. Tensors in
+/// `keep` stay readable after the run. Without `share` every tensor has memory of its own (tests look at all of them).
 ///
 /// # Errors
-/// [`gpu::Error::Limit`] that names the tensor or operation, [`Error::OverwrittenTooEarly`].
-pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<MemoryPlan, Error> {
+/// [`gpu::Error::Limit`] that names the tensor or operation, [`Error::OverwrittenTooEarly`], and for several nets
+/// [`Error::ThirdDimension`].
+pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool, nets: usize) -> Result<MemoryPlan, Error> {
     let mut home = HashMap::new();
     for (index, node) in tape.nodes.iter().enumerate() {
         for (output, input) in node.op.in_place() {
@@ -109,14 +110,14 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<M
     for (index, node) in tape.nodes.iter().enumerate() {
         for output in &node.outputs {
             if home_of(*output) == *output {
-                let bytes = tape.ty(*output).bytes();
+                let bytes = nets::bytes_of(tape, *output, nets);
                 unshared_bytes += bytes;
                 slot_of.insert(*output, slots.take(bytes));
             }
         }
-        let scratch_types = tape.with_io(node, |io| node.op.scratch(io, target));
-        let taken: Vec<usize> = scratch_types.iter().map(|ty| slots.take(ty.bytes())).collect();
-        check_limits(tape, node, &scratch_types, target)?;
+        let (dispatches, scratch_types) = nets::dispatches(tape, node, target, nets);
+        let taken: Vec<usize> = scratch_types.iter().map(|ty| slots.take(ty.bytes_of_nets(nets))).collect();
+        check_limits(tape, node, &dispatches, &scratch_types, target, nets)?;
         slots.free.extend(&taken);
         scratch.push(taken);
         let mut dead: Vec<Var> = node.inputs.iter().chain(&node.outputs).map(|var| home_of(*var)).collect();
@@ -126,7 +127,7 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<M
     }
 
     let bytes_of = |wanted: fn(&Origin) -> bool| {
-        tape.tensors.iter().filter(|tensor| wanted(&tensor.origin)).map(|tensor| tensor.ty.bytes()).sum()
+        tape.vars().filter(|var| wanted(tape.origin(*var))).map(|var| nets::bytes_of(tape, var, nets)).sum()
     };
     Ok(MemoryPlan {
         slots: slots.sizes,
@@ -139,18 +140,31 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool) -> Result<M
     })
 }
 
-fn check_limits(tape: &Tape, node: &super::Node, scratch: &[super::TensorType], target: &Target) -> Result<(), Error> {
+fn check_limits(
+    tape: &Tape,
+    node: &super::Node,
+    dispatches: &[Dispatch],
+    scratch: &[TensorType],
+    target: &Target,
+    nets: usize,
+) -> Result<(), Error> {
     let limit = |what: String, limit, needed, allowed| {
         if needed > allowed { Err(gpu::Error::Limit { what, limit, needed, allowed }) } else { Ok(()) }
     };
-    let named = node.inputs.iter().chain(&node.outputs).map(|var| (tape.name(*var), tape.ty(*var)));
-    for (name, ty) in named.chain(scratch.iter().map(|ty| (node.op.name(), ty))) {
-        let what = format!("tensor {name} of shape {:?}", ty.dims);
-        limit(what, "max_storage_buffer_binding_size", ty.bytes(), target.storage_bytes)?;
+    let together = if nets == 1 { String::new() } else { format!(" of {nets} nets together") };
+    let of_var = |var: &Var| (tape.name(*var), tape.ty(*var), nets::bytes_of(tape, *var, nets));
+    let named = node.inputs.iter().chain(&node.outputs).map(of_var);
+    for (name, ty, bytes) in named.chain(scratch.iter().map(|ty| (node.op.name(), ty, ty.bytes_of_nets(nets)))) {
+        let what = format!("tensor {name} of shape {:?}{together}", ty.dims);
+        limit(what, "max_storage_buffer_binding_size", bytes, target.storage_bytes)?;
     }
-    for dispatch in tape.with_io(node, |io| node.op.dispatches(io, target)) {
+    for dispatch in dispatches {
+        let z = dispatch.workgroups[2] / nets as u32;
+        if nets > 1 && z != 1 {
+            return Err(Error::ThirdDimension { op: node.op.name(), z });
+        }
         for groups in dispatch.workgroups {
-            let what = format!("a dispatch of {} ({})", dispatch.entry, dispatch.kernel.file);
+            let what = format!("a dispatch of {} ({}){together}", dispatch.entry, dispatch.kernel.file);
             let allowed = u64::from(target.workgroups_per_dimension);
             limit(what, "max_compute_workgroups_per_dimension", u64::from(groups), allowed)?;
         }
@@ -171,7 +185,7 @@ fn check_limits(tape: &Tape, node: &super::Node, scratch: &[super::TensorType], 
 mod tests {
     use super::*;
     use crate::ops::{Add, Multiply, Relu, Sgd, Sum};
-    use crate::tape::TensorType;
+    use crate::tape::{Io, Op};
 
     const TARGET: Target = Target {
         uniform_bytes: 65_536,
@@ -195,12 +209,12 @@ mod tests {
     #[test]
     fn a_chain_needs_two_buffers_and_kept_tensors_their_own() {
         let (tape, vars) = chain();
-        let plan = super::plan(&tape, &TARGET, &[], true).unwrap();
+        let plan = super::plan(&tape, &TARGET, &[], true, 1).unwrap();
         assert_eq!((plan.slots.len(), plan.unshared_bytes), (2, 4 * 256 + 4));
-        let keeping = super::plan(&tape, &TARGET, &[vars[1]], true).unwrap();
+        let keeping = super::plan(&tape, &TARGET, &[vars[1]], true, 1).unwrap();
         let others = vars[2..].iter().map(|var| keeping.slot_of[var]);
         assert!(others.into_iter().all(|slot| slot != keeping.slot_of[&vars[1]]));
-        assert_eq!(super::plan(&tape, &TARGET, &[], false).unwrap().slots.len(), 5);
+        assert_eq!(super::plan(&tape, &TARGET, &[], false, 1).unwrap().slots.len(), 5);
     }
 
     #[test]
@@ -209,7 +223,7 @@ mod tests {
         let (mut tape, vars) = chain();
         let product = tape.apply1(Multiply, &[vars[1], vars[4]]).unwrap();
         let last = tape.apply1(Add, &[product, vars[2]]).unwrap();
-        let plan = super::plan(&tape, &TARGET, &[last], true).unwrap();
+        let plan = super::plan(&tape, &TARGET, &[last], true, 1).unwrap();
         for (index, node) in tape.nodes().iter().enumerate() {
             for output in &node.outputs {
                 let clobbered = tape.nodes()[index..]
@@ -230,21 +244,89 @@ mod tests {
         let gradient = tape.backward(loss).unwrap()[&weights];
         Sgd::record(&mut tape, weights, gradient, rates, 1.0).unwrap();
         let updated = tape.nodes().last().unwrap().outputs[0];
-        let plan = super::plan(&tape, &TARGET, &[], true).unwrap();
+        let plan = super::plan(&tape, &TARGET, &[], true, 1).unwrap();
         assert_eq!(plan.home_of(updated), weights);
         assert!(!plan.slot_of.contains_key(&updated));
         // Reading the old weights after the update is a mistake.
         tape.apply1(Relu, &[weights]).unwrap();
-        let error = super::plan(&tape, &TARGET, &[], true).unwrap_err().to_string();
+        let error = super::plan(&tape, &TARGET, &[], true, 1).unwrap_err().to_string();
         assert!(error.contains("sgd") && error.contains("weights") && error.contains("relu"), "{error}");
     }
 
     #[test]
     fn a_tensor_beyond_a_limit_is_named_with_both_numbers() {
         let (tape, _) = chain();
-        let error = super::plan(&tape, &Target { storage_bytes: 255, ..TARGET }, &[], true).unwrap_err().to_string();
+        let error = super::plan(&tape, &Target { storage_bytes: 255, ..TARGET }, &[], true, 1).unwrap_err().to_string();
         for part in ["tensor x", "256", "max_storage_buffer_binding_size", "255"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn nets_have_copies_of_everything_but_constants() {
+        let mut tape = Tape::new();
+        let x = tape.input("x", TensorType::f32(&[6]));
+        let factor = tape.constant("factor", &[6], vec![2.0; 6]);
+        let weights = tape.parameter("weights", TensorType::f32(&[6]));
+        let scaled = tape.apply1(Multiply, &[x, factor]).unwrap();
+        let product = tape.apply1(Multiply, &[scaled, weights]).unwrap();
+        let plan = |nets| super::plan(&tape, &TARGET, &[product], true, nets).unwrap();
+        let (one, five) = (plan(1), plan(5));
+        assert_eq!((one.persistent_bytes, one.input_bytes, one.activation_bytes()), (24, 48, 48));
+        // Copies begin at multiples of 16 bytes: 6 floats take 32.
+        assert_eq!((five.persistent_bytes, five.input_bytes, five.activation_bytes()), (160, 184, 320));
+    }
+
+    #[test]
+    fn limits_count_all_nets_and_say_so() {
+        let (tape, _) = chain();
+        let plan = |target: Target, nets| super::plan(&tape, &target, &[], true, nets);
+        let small = Target { storage_bytes: 1000, ..TARGET };
+        plan(small, 3).unwrap();
+        let error = plan(small, 4).unwrap_err().to_string();
+        for part in ["tensor x of shape [64] of 4 nets together", "1024", "max_storage_buffer_binding_size", "1000"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let narrow = Target { workgroups_per_dimension: 7, ..TARGET };
+        plan(narrow, 7).unwrap();
+        let error = plan(narrow, 8).unwrap_err().to_string();
+        for part in ["relu (elementwise.wgsl) of 8 nets", "needs 8", "max_compute_workgroups_per_dimension", "is 7"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    /// A ReLU whose dispatch is three-dimensional.
+    #[derive(Debug)]
+    struct Deep;
+
+    impl Op for Deep {
+        fn name(&self) -> &'static str {
+            "deep"
+        }
+
+        fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+            Relu.infer(inputs)
+        }
+
+        fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+            let mut dispatches = Relu.dispatches(io, target);
+            dispatches[0].workgroups[2] = 2;
+            dispatches
+        }
+
+        fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+            Relu.reference(io, inputs)
+        }
+    }
+
+    #[test]
+    fn an_operation_that_uses_z_runs_one_net_only() {
+        let mut tape = Tape::new();
+        let x = tape.input("x", TensorType::f32(&[4]));
+        tape.apply1(Deep, &[x]).unwrap();
+        let plan = |nets| super::plan(&tape, &TARGET, &[], true, nets);
+        plan(1).unwrap();
+        let error = plan(3).unwrap_err().to_string();
+        assert!(error.contains("deep: the z of its dispatch is 2") && error.contains("nets"), "{error}");
     }
 }

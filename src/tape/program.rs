@@ -1,6 +1,6 @@
 //! A tape compiled for a device: buffers, pipelines and bind groups made once, replayed each step.
 
-use super::{Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, plan};
+use super::{Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, nets, plan};
 use crate::gpu::{self, Gpu, Timestamps};
 use std::collections::HashMap;
 use wgpu::BufferUsages;
@@ -22,7 +22,7 @@ pub struct ProgramOptions {
     pub guarded: bool,
 }
 
-/// A view of a tensor's memory.
+/// A view of a tensor's memory: of all nets' copies.
 #[derive(Debug, Clone)]
 struct Placed {
     buffer: wgpu::Buffer,
@@ -67,12 +67,14 @@ pub struct Program {
     /// Memory of scratch, by the name of its operation.
     scratch: Vec<(String, Placed)>,
     memory: MemoryPlan,
+    nets: usize,
     options: ProgramOptions,
 }
 
 impl Program {
     /// Allocates memory, compiles pipelines in parallel and makes bind groups. Parameters and states are taken from
-    /// `store` by name, and put there when new. Tensors in `keep` stay readable after a run.
+    /// `store` by name, and put there when new. Tensors in `keep` stay readable after a run. The program runs as many
+    /// nets at once as the store holds: each computes what it would compute alone, to the bit.
     ///
     /// # Errors
     /// Limits, allocations, kernels that do not compile, or a store that holds other shapes.
@@ -110,7 +112,8 @@ impl Program {
         lent: &[Placed],
     ) -> Result<Self, Error> {
         let target = gpu.target();
-        let memory = plan(tape, &target, keep, !options.guarded)?;
+        let nets = store.nets();
+        let memory = plan(tape, &target, keep, !options.guarded, nets)?;
         let guard = if options.guarded { GUARD_BYTES } else { 0 };
         let borrowed = borrow(&memory.slots, lent);
         let slots = memory
@@ -127,20 +130,20 @@ impl Program {
         let borrowed_bytes = borrowed_bytes.sum();
         let mut placed = HashMap::new();
         for var in tape.vars() {
-            let ty = tape.ty(var);
+            let bytes = nets::bytes_of(tape, var, nets);
             let place = match tape.origin(var) {
                 Origin::Parameter | Origin::State => {
-                    let buffer = store.buffer(gpu, tape.name(var), ty)?;
-                    Placed { buffer, offset: 0, bytes: ty.bytes() }
+                    let buffer = store.buffer(gpu, tape.name(var), tape.ty(var))?;
+                    Placed { buffer, offset: 0, bytes }
                 }
-                Origin::Input => allocate(gpu, tape.name(var), ty.bytes(), guard)?,
+                Origin::Input => allocate(gpu, tape.name(var), bytes, guard)?,
                 Origin::Constant(values) => {
-                    let place = allocate(gpu, tape.name(var), ty.bytes(), guard)?;
+                    let place = allocate(gpu, tape.name(var), bytes, guard)?;
                     gpu.queue().write_buffer(&place.buffer, place.offset, bytemuck::cast_slice(values));
                     place
                 }
                 Origin::Computed { .. } => match memory.slot_of.get(&var) {
-                    Some(slot) => Placed { bytes: ty.bytes(), ..slots[*slot].clone() },
+                    Some(slot) => Placed { bytes, ..slots[*slot].clone() },
                     None => continue,
                 },
             };
@@ -150,7 +153,7 @@ impl Program {
             let place = placed[home].clone();
             placed.insert(*var, place);
         }
-        let steps = compile_steps(gpu, tape, &memory, &placed, &slots, options)?;
+        let steps = compile_steps(gpu, tape, &memory, &placed, &slots, (nets, options))?;
         let computed = memory.slot_of.keys().copied().collect();
         let scratch = tape.nodes().iter().zip(&memory.scratch).flat_map(|(node, taken)| {
             taken.iter().map(|slot| (format!("scratch of {}", node.op.name()), slots[*slot].clone()))
@@ -167,6 +170,7 @@ impl Program {
             borrowed_bytes,
             scratch,
             memory,
+            nets,
             options,
         })
     }
@@ -181,6 +185,11 @@ impl Program {
         &self.memory
     }
 
+    /// Nets that run at once.
+    pub fn nets(&self) -> usize {
+        self.nets
+    }
+
     /// Bytes of activations that it allocated itself.
     pub fn own_activation_bytes(&self) -> u64 {
         self.memory.activation_bytes() - self.borrowed_bytes
@@ -191,41 +200,76 @@ impl Program {
         self.steps.len()
     }
 
-    /// Buffer, offset and length of a tensor, for copies in and out of staging rings.
+    /// Buffer, offset and length of all nets' copies of a tensor, for copies in and out of staging rings.
     pub(crate) fn place(&self, var: Var) -> (&wgpu::Buffer, u64, u64) {
         let place = &self.placed[&var];
         (&place.buffer, place.offset, place.bytes)
     }
 
-    /// Writes an input, parameter or state from the host. Outside the steady state only: it allocates staging memory.
+    /// Buffer, offset and length of the copy of net `net`.
+    ///
+    /// # Panics
+    /// Where the program has no net `net`.
+    pub(crate) fn place_of_net(&self, var: Var, net: usize) -> (&wgpu::Buffer, u64, u64) {
+        assert!(net < self.nets, "net {net} of a program of {}", self.nets);
+        let (place, ty) = (&self.placed[&var], &self.types[&var]);
+        // Of a constant there is one copy.
+        let stride = if place.bytes == ty.bytes() { 0 } else { ty.net_stride() };
+        (&place.buffer, place.offset + net as u64 * stride, ty.bytes())
+    }
+
+    /// Writes an input, parameter or state of the only, or first, net.
+    ///
+    /// # Errors
+    /// As [`Self::write_net`].
+    pub fn write<T: bytemuck::NoUninit>(&self, var: Var, values: &[T]) -> Result<(), Error> {
+        self.write_net(0, var, values)
+    }
+
+    /// Writes an input, parameter or state of net `net` from the host. Outside the steady state only: it allocates
+    /// staging memory.
     ///
     /// # Errors
     /// [`Error::Mismatch`] for another length.
-    pub fn write<T: bytemuck::NoUninit>(&self, var: Var, values: &[T]) -> Result<(), Error> {
-        let place = &self.placed[&var];
+    ///
+    /// # Panics
+    /// Where the program has no net `net`.
+    pub fn write_net<T: bytemuck::NoUninit>(&self, net: usize, var: Var, values: &[T]) -> Result<(), Error> {
+        let (buffer, offset, expected) = self.place_of_net(var, net);
         let bytes: &[u8] = bytemuck::cast_slice(values);
-        if (bytes.len() as u64).next_multiple_of(4) != place.bytes {
+        if (bytes.len() as u64).next_multiple_of(4) != expected {
             let name = self.names[&var].clone();
             return Err(Error::Mismatch { name, expected: self.types[&var].dims.clone(), found: vec![values.len()] });
         }
         match bytes.len() % 4 {
-            0 => self.gpu.queue().write_buffer(&place.buffer, place.offset, bytes),
+            0 => self.gpu.queue().write_buffer(buffer, offset, bytes),
             rest => {
                 let mut padded = bytes.to_vec();
                 padded.resize(bytes.len() + 4 - rest, 0);
-                self.gpu.queue().write_buffer(&place.buffer, place.offset, &padded);
+                self.gpu.queue().write_buffer(buffer, offset, &padded);
             }
         }
         Ok(())
     }
 
-    /// Reads a kept tensor, waiting for the device.
+    /// Reads a kept tensor of the only, or first, net, waiting for the device.
+    ///
+    /// # Errors
+    /// As [`Self::read_net`].
+    pub fn read<T: bytemuck::Pod>(&self, var: Var) -> Result<Vec<T>, Error> {
+        self.read_net(0, var)
+    }
+
+    /// Reads a kept tensor of net `net`, waiting for the device.
     ///
     /// # Errors
     /// [`gpu::Error::Lost`].
-    pub fn read<T: bytemuck::Pod>(&self, var: Var) -> Result<Vec<T>, Error> {
-        let place = &self.placed[&var];
-        let mut values: Vec<T> = read_back(&self.gpu, &place.buffer, place.offset, place.bytes)?;
+    ///
+    /// # Panics
+    /// Where the program has no net `net`.
+    pub fn read_net<T: bytemuck::Pod>(&self, net: usize, var: Var) -> Result<Vec<T>, Error> {
+        let (buffer, offset, bytes) = self.place_of_net(var, net);
+        let mut values: Vec<T> = read_back(&self.gpu, buffer, offset, bytes)?;
         if std::mem::size_of::<T>() == 1 {
             values.truncate(self.types[&var].elements());
         }
@@ -357,14 +401,13 @@ fn compile_steps(
     memory: &MemoryPlan,
     placed: &HashMap<Var, Placed>,
     slots: &[Placed],
-    options: ProgramOptions,
+    (nets, options): (usize, ProgramOptions),
 ) -> Result<Vec<Step>, Error> {
     let target = gpu.target();
     let mut planned = Vec::new();
     for (index, node) in tape.nodes().iter().enumerate() {
-        let (dispatches, scratch, flops) =
-            tape.with_io(node, |io| (node.op.dispatches(io, &target), node.op.scratch(io, &target), node.op.flops(io)));
-        let mut flops_left = flops;
+        let (dispatches, scratch) = nets::dispatches(tape, node, &target, nets);
+        let mut flops_left = nets as u64 * tape.with_io(node, |io| node.op.flops(io));
         for dispatch in dispatches {
             let places: Vec<Placed> = dispatch
                 .bindings
@@ -373,7 +416,7 @@ fn compile_steps(
                     Operand::In(i) => placed[&node.inputs[*i]].clone(),
                     Operand::Out(i) => placed[&node.outputs[*i]].clone(),
                     Operand::Scratch(i) => {
-                        Placed { bytes: scratch[*i].bytes(), ..slots[memory.scratch[index][*i]].clone() }
+                        Placed { bytes: scratch[*i].bytes_of_nets(nets), ..slots[memory.scratch[index][*i]].clone() }
                     }
                 })
                 .collect();

@@ -1,6 +1,6 @@
 //! The WGSL texts that a tape compiles to, for whoever wants to read or translate them.
 
-use super::Tape;
+use super::{Node, Tape, nets};
 use crate::gpu::Target;
 
 /// What one dispatch compiles.
@@ -16,12 +16,13 @@ pub struct Source {
     pub workgroups: [u32; 3],
 }
 
-/// Every dispatch of `tape` on `target`, in order. No device is needed.
-pub fn sources(tape: &Tape, target: &Target) -> Vec<Source> {
-    let of_node = |node| {
-        let dispatches = tape.with_io(node, |io| node.op.dispatches(io, target));
+/// Every dispatch of `tape` on `target` for `nets` nets at once, in order. No device is needed.
+pub fn sources(tape: &Tape, target: &Target, nets: usize) -> Vec<Source> {
+    let of_node = |node: &Node| {
+        let op = node.op.name();
+        let (dispatches, _) = nets::dispatches(tape, node, target, nets);
         dispatches.into_iter().map(move |dispatch| Source {
-            label: format!("{}:{}:{}", node.op.name(), dispatch.kernel.file, dispatch.entry),
+            label: format!("{op}:{}:{}", dispatch.kernel.file, dispatch.entry),
             wgsl: dispatch.kernel.specialize(&dispatch.specialization),
             entry: dispatch.entry,
             workgroups: dispatch.workgroups,

@@ -50,9 +50,38 @@ impl TensorType {
         }
     }
 
+    /// Bytes from one net's copy to the next net's where several nets share a buffer: whole `vec4`s, whatever type a
+    /// kernel reads the memory as.
+    pub fn net_stride(&self) -> u64 {
+        self.bytes().next_multiple_of(16)
+    }
+
+    /// Bytes of the copies of `nets` nets, one after another. One net alone has no padding.
+    pub fn bytes_of_nets(&self, nets: usize) -> u64 {
+        if nets == 1 { self.bytes() } else { nets as u64 * self.net_stride() }
+    }
+
     /// `[channels, height, width, images]` of an activation.
     pub fn activation(&self) -> Option<[usize; 4]> {
         let dims: [usize; 4] = self.dims.as_slice().try_into().ok()?;
         (self.dtype == DType::F32 && dims[3].is_multiple_of(4) && dims.iter().all(|size| *size > 0)).then_some(dims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copies_of_nets_begin_at_whole_vec4s() {
+        for (ty, bytes, stride) in [
+            (TensorType::f32(&[1]), 4, 16),
+            (TensorType::u32(&[3, 4]), 48, 48),
+            (TensorType::u8(&[3, 7]), 24, 32),
+            (TensorType::u8(&[64]), 64, 64),
+        ] {
+            assert_eq!((ty.bytes(), ty.net_stride()), (bytes, stride), "{ty:?}");
+            assert_eq!((ty.bytes_of_nets(1), ty.bytes_of_nets(5)), (bytes, 5 * stride), "{ty:?}");
+        }
     }
 }

@@ -53,6 +53,24 @@ pub struct StepReport {
     pub seconds: f32,
 }
 
+impl StepReport {
+    /// What several nets did in one step: means of all but the speeds, which add up. The step counted is that of the net
+    /// that has done the fewest. `None` for none.
+    pub fn of_all(reports: &[Self]) -> Option<Self> {
+        let first = reports.iter().min_by_key(|report| report.step)?;
+        let mean = |value: fn(&Self) -> f32| reports.iter().map(value).sum::<f32>() / reports.len() as f32;
+        Some(Self {
+            identification_loss: mean(|report| report.identification_loss),
+            verification_loss: mean(|report| report.verification_loss),
+            total_loss: mean(|report| report.total_loss),
+            accuracy: mean(|report| report.accuracy),
+            margin: mean(|report| report.margin),
+            images_per_s: reports.iter().map(|report| report.images_per_s).sum(),
+            ..*first
+        })
+    }
+}
+
 /// Verification of pairs of identities that training never saw.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

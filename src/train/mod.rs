@@ -5,7 +5,12 @@
 //! | [`config`] | every setting of a run; `config.toml` |
 //! | [`step`] | the step on the device: uploads, submissions, results read late |
 //! | [`slices`] | a batch cut into slices that fit the adapter |
-//! | [`run`] | the loop over steps and epochs |
+//! | [`run`] | the loop over steps and epochs, of one net or of several at once |
+//! | `net` | one net of a run: its model, state, records and checkpoints |
+//! | `data` | the pictures that a net is trained and validated on |
+//! | `plots` | the curves in a run's folder |
+//! | `log` | reports from the results of steps |
+//! | [`folder`] | where the results of a run, or of each of its nets, lie |
 //! | [`state`] | what a resumed run needs beside the model |
 //! | [`validation`] | verification of identities that training never saw |
 //! | [`schedule`] | learning rate and weights of the two signals at a step |
@@ -18,9 +23,14 @@
 //! checkpoint made after that step carry 1.
 
 pub mod config;
+mod data;
+pub mod folder;
 pub mod interrupt;
+mod log;
 pub mod margin;
 pub mod metrics;
+mod net;
+mod plots;
 pub mod progress;
 pub mod run;
 pub mod schedule;
@@ -30,9 +40,9 @@ pub mod step;
 pub mod validation;
 
 pub use config::TrainConfig;
-pub use run::{Outcome, train};
+pub use run::{Outcome, train, train_nets};
 
-use crate::{data, files, gpu, model, net, report, tape, verify};
+use crate::{files, gpu, model, report, tape, verify};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -57,6 +67,18 @@ pub enum Error {
         "{run} cannot be resumed with other settings: {difference}; leave the setting out, or start a new run in another --out"
     )]
     OtherSettings { run: PathBuf, difference: String },
+    #[error(
+        "{run} holds a run of {held} networks at once, not {nets}; give --nets {held} or leave --nets out to go on with it"
+    )]
+    OtherNets { run: PathBuf, held: usize, nets: usize },
+    #[error(
+        "net {net} cannot be trained in the same dispatches as net 0: {difference}, and only their data and seeds may differ; train it in a run of its own"
+    )]
+    NetSettings { net: usize, difference: String },
+    #[error(
+        "net {net} cannot be trained in the same dispatches as net 0: it has {other}, net 0 has {first}, and the softmax of both must have as many identities. Give folders of as many people, and the same --validation-fraction"
+    )]
+    NetsDiffer { net: usize, first: String, other: String },
     #[error("{path}: cannot be created: {source}; choose a folder that you may write to, on a disk with room")]
     CreateFolder { path: PathBuf, source: std::io::Error },
     #[error("{path}: {message}; fix the line, or remove the file's entry")]
@@ -77,22 +99,26 @@ pub enum Error {
         "the network does not fit, whatever the batch: {source}. Lower --widths, --embedding or --size, or train on fewer identities"
     )]
     NetworkTooLarge { source: gpu::Error },
+    #[error(
+        "--nets {nets}: so many networks at once do not fit: {source}. The most that fit this adapter are {largest}: pass --nets {largest}, or a smaller --batch"
+    )]
+    TooManyNets { nets: usize, largest: usize, source: gpu::Error },
     #[error(transparent)]
-    Dataset(#[from] data::dataset::Error),
+    Dataset(#[from] crate::data::dataset::Error),
     #[error(transparent)]
-    Split(#[from] data::split::Error),
+    Split(#[from] crate::data::split::Error),
     #[error(transparent)]
-    Sampler(#[from] data::sampler::Error),
+    Sampler(#[from] crate::data::sampler::Error),
     #[error(transparent)]
-    Augment(#[from] data::augment::Error),
+    Augment(#[from] crate::data::augment::Error),
     #[error(transparent)]
-    Store(#[from] data::store::Error),
+    Store(#[from] crate::data::store::Error),
     #[error(transparent)]
-    Crop(#[from] data::crop::Error),
+    Crop(#[from] crate::data::crop::Error),
     #[error(transparent)]
-    Loader(#[from] data::loader::Error),
+    Loader(#[from] crate::data::loader::Error),
     #[error(transparent)]
-    Pairs(#[from] data::pairs::Error),
+    Pairs(#[from] crate::data::pairs::Error),
     #[error(transparent)]
     Schedule(#[from] schedule::Error),
     #[error(transparent)]
@@ -110,7 +136,7 @@ pub enum Error {
     #[error(transparent)]
     Report(#[from] report::Error),
     #[error(transparent)]
-    Net(#[from] net::Error),
+    Net(#[from] crate::net::Error),
     #[error(transparent)]
     Tape(#[from] tape::Error),
     #[error(transparent)]

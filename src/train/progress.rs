@@ -18,6 +18,8 @@ pub struct Extent {
     pub first_step: u64,
     pub total_steps: u64,
     pub epochs: u64,
+    /// Nets whose mean losses and summed speeds are shown.
+    pub nets: usize,
 }
 
 /// Shows how a run goes.
@@ -51,7 +53,7 @@ impl Progress {
     pub fn step(&mut self, report: &StepReport) {
         match &mut self.output {
             Output::Bar(bar) => {
-                bar.set_prefix(format!("{:.0} images/s", report.images_per_s));
+                bar.set_prefix(speed(report, self.extent));
                 bar.set_message(describe(report, self.extent));
                 bar.set_position(report.step);
             }
@@ -60,11 +62,11 @@ impl Progress {
                 let left = time_left(self.extent, report.step, self.started.elapsed());
                 let text = || {
                     format!(
-                        "step {}/{}  {}  {:.0} images/s  {} left",
+                        "step {}/{}  {}  {}  {} left",
                         report.step,
                         self.extent.total_steps,
                         describe(report, self.extent),
-                        report.images_per_s,
+                        speed(report, self.extent),
                         FormattedDuration(left)
                     )
                 };
@@ -109,16 +111,24 @@ fn bar(extent: Extent, target: ProgressDrawTarget) -> Output {
 
 /// The state after a step in less than the 80 columns of a narrow terminal.
 fn describe(report: &StepReport, extent: Extent) -> String {
+    let (of, margin) = match extent.nets {
+        1 => (String::new(), format!("  margin {:.2}", report.margin)),
+        nets => (format!("mean of {nets} nets: "), String::new()),
+    };
     format!(
-        "epoch {}/{}  loss {:.3} (ident {:.3}, verif {:.3})  accuracy {:.1} %  margin {:.2}",
+        "epoch {}/{}  {of}loss {:.3} (ident {:.3}, verif {:.3})  accuracy {:.1} %{margin}",
         report.epoch,
         extent.epochs,
         report.total_loss,
         report.identification_loss,
         report.verification_loss,
         100.0 * report.accuracy,
-        report.margin,
     )
+}
+
+fn speed(report: &StepReport, extent: Extent) -> String {
+    let together = if extent.nets == 1 { "" } else { " in all" };
+    format!("{:.0} images/s{together}", report.images_per_s)
 }
 
 /// Time for the remaining steps at the mean pace so far.
@@ -180,7 +190,7 @@ mod tests {
         }
     }
 
-    const EXTENT: Extent = Extent { first_step: 0, total_steps: 30, epochs: 3 };
+    const EXTENT: Extent = Extent { first_step: 0, total_steps: 30, epochs: 3, nets: 1 };
 
     fn report(step: u64) -> StepReport {
         StepReport {
@@ -218,6 +228,20 @@ mod tests {
         let parts = "epoch 2/3  loss 3.275 (ident 3.250, verif 0.500)  accuracy 12.5 %  margin 7.00  950 images/s";
         assert!(lines[1].contains(parts), "{}", lines[1]);
         assert!(lines[3].ends_with("00:00:00 left"), "{}", lines[3]);
+    }
+
+    #[test]
+    fn of_several_nets_means_and_the_speed_of_all_are_shown() {
+        let other = StepReport { total_loss: 1.275, accuracy: 0.375, images_per_s: 49.6, step: 14, ..report(15) };
+        let both = StepReport::of_all(&[report(15), other]).unwrap();
+        assert_eq!((both.step, both.learning_rate), (14, report(15).learning_rate));
+        let extent = Extent { nets: 2, ..EXTENT };
+        let line = format!("{}  {}", describe(&both, extent), speed(&both, extent));
+        let expected =
+            "epoch 2/3  mean of 2 nets: loss 2.275 (ident 3.250, verif 0.500)  accuracy 25.0 %  1000 images/s in all";
+        assert_eq!(line, expected);
+        assert_eq!(StepReport::of_all(&[report(7)]), Some(report(7)));
+        assert_eq!(StepReport::of_all(&[]), None);
     }
 
     #[test]

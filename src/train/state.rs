@@ -99,15 +99,15 @@ impl RunState {
     }
 }
 
-/// Saves model and state to `path`.
+/// Saves model and state of net `net` of `store` to `path`.
 ///
 /// # Errors
 /// A device that stopped, or a file that cannot be written.
-pub fn save(path: &Path, gpu: &Gpu, store: &Store, model: &Model, state: &RunState) -> Result<(), Error> {
+pub fn save(path: &Path, gpu: &Gpu, store: &Store, net: usize, model: &Model, state: &RunState) -> Result<(), Error> {
     let (mut tensors, mut metadata) = model.contents();
     for spec in learned(model) {
         let name = velocity(spec.name);
-        if let Some(values) = store.read(gpu, &name)? {
+        if let Some(values) = store.read_net(gpu, net, &name)? {
             tensors.push(NamedTensor { name, values: spec.strip(&values), dims: spec.dims });
         }
     }
@@ -135,16 +135,22 @@ pub fn save(path: &Path, gpu: &Gpu, store: &Store, model: &Model, state: &RunSta
     Ok(checkpoint::save(path, &tensors, &metadata)?)
 }
 
-/// Loads model and state from `path`, and puts parameters and momentum on the device.
+/// Loads model and state from `path`, and puts parameters and momentum on the device, as those of net `net`.
 ///
 /// # Errors
 /// A file that is damaged, or of a model without the state of a run.
-pub fn load(path: &Path, gpu: &Gpu, store: &mut Store, margin_every: usize) -> Result<(Model, RunState), Error> {
+pub fn load(
+    path: &Path,
+    gpu: &Gpu,
+    store: &mut Store,
+    net: usize,
+    margin_every: usize,
+) -> Result<(Model, RunState), Error> {
     let (model, mut file) = Model::load_with_rest(path)?;
-    extractor::write_parameters(gpu, &model, store)?;
+    extractor::write_parameters(gpu, &model, store, net)?;
     for spec in learned(&model) {
         let values = file.take(&velocity(spec.name), &spec.dims)?;
-        store.write(gpu, &velocity(spec.name), &spec.device_type(), &spec.pad(&values))?;
+        store.write_net(gpu, net, &velocity(spec.name), &spec.device_type(), &spec.pad(&values))?;
     }
     let dims = |file: &checkpoint::Checkpoint, name: &str| file.dims(name).map(<[usize]>::to_vec).unwrap_or_default();
     let pairs_dims = dims(&file, "margin.pairs");

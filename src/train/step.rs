@@ -4,11 +4,12 @@
 use super::Error;
 use super::slices::{Slice, Slices};
 use crate::data::loader::Batch;
-use crate::gpu::{Gpu, Meter, ReadbackRing, UploadRing};
+use crate::gpu::{self, Gpu, Meter, ReadbackRing, UploadRing};
 use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
 use crate::ops::SgdRates;
 use crate::ops::loss::PAIR_RECORD;
-use crate::tape::{Program, ProgramOptions, StepProfile, Store, Var, plan};
+use crate::tape::{self, Program, ProgramOptions, StepProfile, Store, Var, plan};
+use std::collections::VecDeque;
 
 /// Slices that may be under way at once: enough that the device never waits for the host.
 const IN_FLIGHT: usize = 3;
@@ -24,6 +25,12 @@ pub struct StepSettings {
     pub verification_weight: f32,
     /// Margin of the verification signal.
     pub margin: f32,
+}
+
+impl StepSettings {
+    /// Settings of a step that leaves the parameters as they are.
+    pub const STILL: Self =
+        Self { learning_rate: 0.0, identification_weight: 0.0, verification_weight: 0.0, margin: 0.0 };
 }
 
 /// What a step found.
@@ -68,6 +75,8 @@ impl DeviceMemory {
 /// A batch that is too large for the adapter runs in [`Slices`]: the same sums, rounded in another order. After five steps,
 /// parameters, momentum and losses are within 1e-5 of the largest number of the whole batch's, where no ReLU, maximum or
 /// sign fell the other way. The same slices give the same bytes.
+///
+/// It trains as many nets at once as its store holds, each to the bit as it would be trained alone in the same slices.
 pub struct TrainingStep {
     gpu: Gpu,
     slices: Slices,
@@ -77,8 +86,24 @@ pub struct TrainingStep {
     rates: SgdRates,
     upload: UploadRing,
     readback: ReadbackRing,
-    /// The results of a step, some of whose slices are still to come.
-    partial: PartialResult,
+    /// Each net's number of each step whose results were not returned yet.
+    steps: VecDeque<Vec<u64>>,
+    /// Slices of the oldest step whose results are there, and the sums over them of each net.
+    slices_taken: usize,
+    partial: Vec<PartialResult>,
+}
+
+/// What a net reads in a slice: bytes of the first images of its pairs and of the others, then signal weights and rates.
+struct NetInputs<'a> {
+    images: [&'a [u8]; 2],
+    augment: [&'a [u8]; 2],
+    labels: [&'a [u8]; 2],
+    numbers: [[f32; 4]; 2],
+}
+
+/// The result of a step of one net.
+fn only(results: Vec<StepResult>) -> Option<StepResult> {
+    results.into_iter().next()
 }
 
 /// The step of a slice.
@@ -93,9 +118,9 @@ fn program_of<'a>(programs: &'a [SliceProgram], slice: &Slice) -> &'a SliceProgr
     of_size.expect("a program was compiled for every size of slice")
 }
 
-#[derive(Default)]
+/// The results of a step of one net, some of whose slices may be still to come.
+#[derive(Clone, Default)]
 struct PartialResult {
-    slices: usize,
     /// Loss, identification, verification, accuracy.
     sums: [f64; 4],
     distances: Vec<(f32, bool)>,
@@ -103,10 +128,10 @@ struct PartialResult {
 
 impl TrainingStep {
     /// Compiles the step; parameters are taken from `store`. A batch that is too large for the adapter's limits or its
-    /// memory runs in slices.
+    /// memory runs in slices; several nets run in the slices of one.
     ///
     /// # Errors
-    /// A network or a tensor that the adapter or the network's rules forbid.
+    /// A network or a tensor that the adapter or the network's rules forbid; [`Error::TooManyNets`].
     pub fn new(gpu: &Gpu, spec: &NetSpec, options: &TrainingOptions, store: &mut Store) -> Result<Self, Error> {
         Self::with_micro_batch(gpu, spec, options, None, store)
     }
@@ -122,8 +147,9 @@ impl TrainingStep {
         micro_batch: Option<usize>,
         store: &mut Store,
     ) -> Result<Self, Error> {
-        let slices = Self::check(gpu, spec, options, micro_batch)?;
-        if micro_batch.is_some() {
+        let slices = Self::check(gpu, spec, options, micro_batch, store.nets())?;
+        // Smaller slices round otherwise than those that each of several nets would run in alone.
+        if micro_batch.is_some() || store.nets() > 1 {
             return Self::compile(gpu, spec, options, &slices, store);
         }
         let compile = |slices: &Slices| {
@@ -166,11 +192,14 @@ impl TrainingStep {
             rates: SgdRates { learning_rate: 0.0, momentum: options.momentum, weight_decay: options.weight_decay },
             upload,
             readback,
-            partial: PartialResult::default(),
+            steps: VecDeque::new(),
+            slices_taken: 0,
+            partial: vec![PartialResult::default(); store.nets()],
         })
     }
 
-    /// The slices that the step would run in by the adapter's limits, without allocating anything.
+    /// The slices that the step of `nets` nets would run in by the adapter's limits, without allocating anything: those of
+    /// one net, so that it does not matter how many others there are.
     ///
     /// # Errors
     /// As [`Self::with_micro_batch`].
@@ -179,12 +208,33 @@ impl TrainingStep {
         spec: &NetSpec,
         options: &TrainingOptions,
         micro_batch: Option<usize>,
+        nets: usize,
     ) -> Result<Slices, Error> {
-        Slices::choose(options.images, micro_batch, |images| {
+        let fits = |images, nets| {
             let graph = TrainingGraph::new(spec, &TrainingOptions { images, ..options.clone() })?;
-            plan(&graph.tape, &gpu.target(), &graph.results(), true)?;
+            plan(&graph.tape, &gpu.target(), &graph.results(), true, nets)?;
             Ok(())
-        })
+        };
+        let slices = Slices::choose(options.images, micro_batch, |images| fits(images, 1))?;
+        let source = match fits(slices.largest(), nets) {
+            Err(Error::Tape(tape::Error::Gpu(source @ gpu::Error::Limit { .. }))) => source,
+            other => return other.map(|()| slices),
+        };
+        // Fitting is monotone in the number of nets, of which one fits.
+        let (mut fitting, mut too_many) = (1, nets);
+        while too_many - fitting > 1 {
+            let middle = usize::midpoint(fitting, too_many);
+            match fits(slices.largest(), middle) {
+                Ok(()) => fitting = middle,
+                Err(_) => too_many = middle,
+            }
+        }
+        Err(Error::TooManyNets { nets, largest: fitting, source })
+    }
+
+    /// Nets that are trained at once.
+    pub fn nets(&self) -> usize {
+        self.partial.len()
     }
 
     /// How the batch is cut.
@@ -210,65 +260,99 @@ impl TrainingStep {
         self.slices.iter().map(|slice| program_of(&self.programs, &slice).program.dispatches()).sum()
     }
 
-    /// Submits one step. Returns the result of an earlier step once enough are under way.
+    /// Submits one step of the only net. Returns the result of an earlier step once enough are under way.
     ///
     /// # Errors
     /// A device that stopped.
+    ///
+    /// # Panics
+    /// Where there are several nets.
     pub fn submit(&mut self, batch: &Batch, settings: &StepSettings) -> Result<Option<StepResult>, Error> {
-        self.submit_metered(batch, settings, &mut Meter::default())
+        Ok(self.submit_nets(&[batch], &[*settings])?.and_then(only))
     }
 
-    /// As [`Self::submit`]; `meter` learns what the step's submissions, one a slice, cost the host and the device.
+    /// Submits one step of all nets, each with its batch and settings. Returns the results of an earlier step, one a net,
+    /// once enough are under way.
     ///
     /// # Errors
-    /// As [`Self::submit`].
+    /// A device that stopped.
+    ///
+    /// # Panics
+    /// Where there are not as many batches and settings as nets.
+    pub fn submit_nets(
+        &mut self,
+        batches: &[&Batch],
+        settings: &[StepSettings],
+    ) -> Result<Option<Vec<StepResult>>, Error> {
+        self.submit_metered(batches, settings, &mut Meter::default())
+    }
+
+    /// As [`Self::submit_nets`]; `meter` learns what the step's submissions, one a slice, cost the host and the device.
+    ///
+    /// # Errors
+    /// As [`Self::submit_nets`].
+    ///
+    /// # Panics
+    /// As [`Self::submit_nets`].
     pub fn submit_metered(
         &mut self,
-        batch: &Batch,
-        settings: &StepSettings,
+        batches: &[&Batch],
+        settings: &[StepSettings],
         meter: &mut Meter,
-    ) -> Result<Option<StepResult>, Error> {
+    ) -> Result<Option<Vec<StepResult>>, Error> {
+        assert_eq!([batches.len(), settings.len()], [self.nets(); 2], "a batch and settings for each net");
+        self.steps.push_back(batches.iter().map(|batch| batch.step).collect());
         let mut finished = None;
         for index in 0..self.slices.count() {
             // The ring holds as many slices before a step as after it: those taken meanwhile end one step at most.
             if self.readback.is_full() {
                 finished = self.take_slice()?.or(finished);
             }
-            self.submit_slice(index, batch, settings, meter)?;
+            self.submit_slice(index, batches, settings, meter)?;
         }
         Ok(finished)
     }
 
-    fn submit_slice(
+    fn submit_slice<'a>(
         &mut self,
         index: usize,
-        batch: &Batch,
-        settings: &StepSettings,
+        batches: &'a [&'a Batch],
+        settings: &[StepSettings],
         meter: &mut Meter,
     ) -> Result<(), Error> {
         let slice = self.slices.get(index);
         let SliceProgram { graph, program, .. } = program_of(&self.programs, &slice);
         let share = self.slices.share(&slice);
-        let weights = [
-            (f64::from(settings.identification_weight) * share.images) as f32,
-            (f64::from(settings.verification_weight) * share.pairs) as f32,
-            settings.margin,
-            0.0,
-        ];
-        let rates = SgdRates { learning_rate: settings.learning_rate, ..self.rates };
-        let rates = rates.of_part(index, self.slices.count()).values();
-        let picture_bytes = batch.images.len() / self.slices.batch();
         let [first, second] = self.slices.halves(&slice);
-        let images = [&first, &second].map(|half| &batch.images[half.start * picture_bytes..half.end * picture_bytes]);
-        let augment = [&first, &second].map(|half| bytemuck::cast_slice(&batch.augment[half.clone()]));
-        let labels = [&first, &second].map(|half| bytemuck::cast_slice(&batch.labels[half.clone()]));
-        let [weights, rates] = [&weights, &rates].map(|values| [bytemuck::cast_slice(values)]);
-        let parts: [&[&[u8]]; 5] = [&images, &augment, &labels, &weights, &rates];
+        let of_net = |(batch, settings): (&'a &'a Batch, &StepSettings)| {
+            let weights = [
+                (f64::from(settings.identification_weight) * share.images) as f32,
+                (f64::from(settings.verification_weight) * share.pairs) as f32,
+                settings.margin,
+                0.0,
+            ];
+            let rates = SgdRates { learning_rate: settings.learning_rate, ..self.rates };
+            let picture_bytes = batch.images.len() / self.slices.batch();
+            let halves = [&first, &second];
+            NetInputs {
+                images: halves.map(|half| &batch.images[half.start * picture_bytes..half.end * picture_bytes]),
+                augment: halves.map(|half| bytemuck::cast_slice(&batch.augment[half.clone()])),
+                labels: halves.map(|half| bytemuck::cast_slice(&batch.labels[half.clone()])),
+                numbers: [weights, rates.of_part(index, self.slices.count()).values()],
+            }
+        };
+        let nets: Vec<NetInputs> = batches.iter().zip(settings).map(of_net).collect();
+        let numbers = nets.iter().map(|net| net.numbers.each_ref().map(|values| [bytemuck::cast_slice(values)]));
+        let numbers: Vec<[[&[u8]; 1]; 2]> = numbers.collect();
         let inputs = graph.inputs();
-        let uploads: [_; 5] = std::array::from_fn(|at| {
-            let (buffer, offset, _) = program.place(inputs[at]);
-            (parts[at], buffer, offset)
-        });
+        let mut uploads = Vec::with_capacity(nets.len() * inputs.len());
+        for (net, (data, [weights, rates])) in nets.iter().zip(&numbers).enumerate() {
+            let parts: [&[&[u8]]; 5] = [&data.images, &data.augment, &data.labels, weights, rates];
+            for (part, var) in parts.into_iter().zip(inputs) {
+                let (buffer, offset, _) = program.place_of_net(var, net);
+                uploads.push((part, buffer, offset));
+            }
+        }
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         meter.begin(&mut encoder);
         self.upload.upload(&mut encoder, &uploads)?;
@@ -276,43 +360,69 @@ impl TrainingStep {
         self.readback.copy(&mut encoder, &graph.results().map(|var| program.place(var)));
         meter.submit(&self.gpu, encoder);
         self.upload.submitted();
-        self.readback.submitted(batch.step);
+        self.readback.submitted(batches[0].step);
         Ok(self.gpu.poll()?)
     }
 
-    /// The oldest result that was not returned yet, waiting for it; `None` when all were.
+    /// The oldest result of the only net that was not returned yet, waiting for it; `None` when all were.
     ///
     /// # Errors
     /// A device that stopped.
     pub fn take(&mut self) -> Result<Option<StepResult>, Error> {
+        Ok(self.take_nets()?.and_then(only))
+    }
+
+    /// The oldest results that were not returned yet, one a net, waiting for them; `None` when all were.
+    ///
+    /// # Errors
+    /// A device that stopped.
+    pub fn take_nets(&mut self) -> Result<Option<Vec<StepResult>>, Error> {
         while !self.readback.is_empty() {
-            if let Some(result) = self.take_slice()? {
-                return Ok(Some(result));
+            if let Some(results) = self.take_slice()? {
+                return Ok(Some(results));
             }
         }
         Ok(None)
     }
 
     /// Adds the oldest slice's results to those of its step. Returns these after the step's last slice.
-    fn take_slice(&mut self) -> Result<Option<StepResult>, Error> {
-        let Some((step, values)) = self.readback.take_oldest()? else { return Ok(None) };
-        let slice = self.slices.get(self.partial.slices);
+    fn take_slice(&mut self) -> Result<Option<Vec<StepResult>>, Error> {
+        let Some((_, values)) = self.readback.take_oldest()? else { return Ok(None) };
+        let slice = self.slices.get(self.slices_taken);
         let share = self.slices.share(&slice);
-        // The signals' weights, and with them the loss, were of the slice's share already.
-        for (sum, (value, share)) in
-            self.partial.sums.iter_mut().zip(values.iter().zip([1.0, share.images, share.pairs, share.images]))
-        {
-            *sum += f64::from(*value) * share;
+        let SliceProgram { graph, program, .. } = program_of(&self.programs, &slice);
+        for (net, partial) in self.partial.iter_mut().enumerate() {
+            let mut start = 0;
+            // All nets' losses come first, then all their parts, then all their pairs.
+            let [loss, parts, records] = graph.results().map(|var| {
+                let (_, first, all) = program.place(var);
+                let (_, offset, bytes) = program.place_of_net(var, net);
+                let [at, count, next] = [offset - first, bytes, all].map(|bytes| bytes as usize / 4);
+                let found = &values[start + at..start + at + count];
+                start += next;
+                found
+            });
+            // The signals' weights, and with them the loss, were of the slice's share already.
+            let of_slice =
+                [(loss[0], 1.0), (parts[0], share.images), (parts[1], share.pairs), (parts[2], share.images)];
+            for (sum, (value, share)) in partial.sums.iter_mut().zip(of_slice) {
+                *sum += f64::from(value) * share;
+            }
+            let records = records.chunks_exact(PAIR_RECORD);
+            partial.distances.extend(records.map(|record| (record[0], record[3] == 1.0)));
         }
-        let records = values[5..5 + slice.pairs.len() * PAIR_RECORD].chunks_exact(PAIR_RECORD);
-        self.partial.distances.extend(records.map(|record| (record[0], record[3] == 1.0)));
-        self.partial.slices += 1;
-        if self.partial.slices < self.slices.count() {
+        self.slices_taken += 1;
+        if self.slices_taken < self.slices.count() {
             return Ok(None);
         }
-        let PartialResult { sums, distances, .. } = std::mem::take(&mut self.partial);
-        let [loss, identification, verification, accuracy] = sums.map(|sum| sum as f32);
-        Ok(Some(StepResult { step, loss, identification, verification, accuracy, distances }))
+        self.slices_taken = 0;
+        let steps = self.steps.pop_front().unwrap_or_default();
+        let results = self.partial.iter_mut().zip(steps).map(|(partial, step)| {
+            let PartialResult { sums, distances } = std::mem::take(partial);
+            let [loss, identification, verification, accuracy] = sums.map(|sum| sum as f32);
+            StepResult { step, loss, identification, verification, accuracy, distances }
+        });
+        Ok(Some(results.collect()))
     }
 
     /// Runs a slice of each size on the inputs of the last [`Self::submit`], with timestamps around each dispatch, and
@@ -419,7 +529,7 @@ mod tests {
         assert!(flops[1] >= flops[0] && flops[1] < 1.1 * flops[0], "{flops:?}");
 
         let check = |limit, micro_batch| {
-            TrainingStep::check(&gpu().with_storage_bytes(limit), &spec(), &options(16), micro_batch).unwrap_err()
+            TrainingStep::check(&gpu().with_storage_bytes(limit), &spec(), &options(16), micro_batch, 1).unwrap_err()
         };
         let error = check(16, None);
         assert!(matches!(error, Error::NetworkTooLarge { .. }), "{error}");
@@ -435,5 +545,88 @@ mod tests {
         assert_eq!(uneven.memory().activations, alone.memory().activations);
         assert_eq!(uneven.memory().parameters, alone.memory().parameters);
         assert_eq!(uneven.dispatches(), 3 * alone.dispatches());
+    }
+
+    #[test]
+    fn nets_run_in_the_slices_of_one_and_the_most_that_fit_are_named() {
+        let graph = TrainingGraph::new(&spec(), &options(8)).unwrap();
+        let bytes = |nets| graph.tape.vars().map(|var| graph.tape.ty(var).bytes_of_nets(nets)).max().unwrap();
+        let (one, five) = (gpu().with_storage_bytes(bytes(1)), gpu().with_storage_bytes(bytes(5)));
+        let check = |gpu: &Gpu, nets| TrainingStep::check(gpu, &spec(), &options(8), None, nets);
+        assert_eq!(check(&five, 5).unwrap().count(), 1);
+        for (gpu, nets, largest) in [(&five, 6, 5), (&five, 256, 5), (&one, 2, 1)] {
+            let message = check(gpu, nets).unwrap_err().to_string();
+            let limit = bytes(largest);
+            for part in [
+                format!("--nets {nets}: "),
+                format!(" of {nets} nets together needs "),
+                format!("max_storage_buffer_binding_size is {limit}"),
+                format!("pass --nets {largest}"),
+            ] {
+                assert!(message.contains(&part), "no `{part}` in {message}");
+            }
+        }
+        // A batch that one net would run in slices stays in these.
+        let sliced = TrainingStep::check(&one, &spec(), &options(16), Some(4), 1).unwrap();
+        assert_eq!(TrainingStep::check(&five, &spec(), &options(16), Some(4), 5).unwrap(), sliced);
+    }
+
+    #[test]
+    fn each_net_steps_as_it_would_alone_in_slices_too() {
+        const NETS: usize = 3;
+        let first_weights = |store: &mut Store, at: usize, net: usize| {
+            for parameter in tensors_of(&spec()) {
+                let values = parameter.pad(&initial_values(&parameter, net as u64));
+                store.write_net(&gpu(), at, parameter.name, &parameter.device_type(), &values).unwrap();
+            }
+        };
+        // Nets are at steps of their own, as after a resumption; their pictures and settings differ.
+        let inputs = |net: usize, step: u64| {
+            let mut batch = Batch { step: 10 * net as u64 + step, ..batch(7) };
+            batch.images.rotate_left(100 * net + step as usize);
+            (batch, StepSettings { learning_rate: 0.02 * (1 + net) as f32, margin: 1.0 + net as f32, ..SETTINGS })
+        };
+        for micro_batch in [None, Some(4)] {
+            let run = |nets: std::ops::Range<usize>| {
+                let mut store = Store::with_nets(nets.len());
+                nets.clone().enumerate().for_each(|(at, net)| first_weights(&mut store, at, net));
+                let mut step =
+                    TrainingStep::with_micro_batch(&gpu(), &spec(), &options(7), micro_batch, &mut store).unwrap();
+                assert_eq!(step.nets(), nets.len());
+                let mut results = Vec::new();
+                for at in 0..5 {
+                    let (batches, settings): (Vec<Batch>, Vec<StepSettings>) =
+                        nets.clone().map(|net| inputs(net, at)).unzip();
+                    results.extend(step.submit_nets(&batches.iter().collect::<Vec<_>>(), &settings).unwrap());
+                }
+                while let Some(result) = step.take_nets().unwrap() {
+                    results.push(result);
+                }
+                (store, results)
+            };
+            let (store, together) = run(0..NETS);
+            assert_eq!(together.len(), 5);
+            for net in 0..NETS {
+                let (alone, results) = run(net..net + 1);
+                for (together, alone) in together.iter().zip(&results) {
+                    assert_eq!(together[net], alone[0], "net {net}");
+                }
+                let steps: Vec<u64> = results.iter().map(|result| result[0].step).collect();
+                assert_eq!(steps, (0..5).map(|at| 10 * net as u64 + at).collect::<Vec<_>>());
+                for (name, _) in alone.entries() {
+                    let bits = |values: Option<Vec<f32>>| -> Vec<u32> {
+                        values.unwrap().into_iter().map(f32::to_bits).collect()
+                    };
+                    let found = bits(store.read_net(&gpu(), net, name).unwrap());
+                    assert!(found == bits(alone.read(&gpu(), name).unwrap()), "net {net}: {name}");
+                }
+                // A net by itself is what validation works with.
+                let mut copy = Store::new();
+                first_weights(&mut copy, 0, net);
+                store.copy_net(&gpu(), net, &copy);
+                let weights = copy.read(&gpu(), "conv3.weight").unwrap();
+                assert_eq!(weights, alone.read(&gpu(), "conv3.weight").unwrap());
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! | `program.rs` | running the binary, and small data to run it on |
 //! | `happy_path.rs` | every command does what the README says, and a run can be repeated to the byte |
 //! | `resuming.rs` | interrupted and killed runs end as the uninterrupted one does |
+//! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
@@ -13,5 +14,6 @@ mod bad_input;
 mod benchmarks;
 mod failing_runs;
 mod happy_path;
+mod nets;
 mod program;
 mod resuming;

@@ -4,8 +4,9 @@ use deepid2::data::synth::{SynthSpec, write_dataset};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Identities and pictures of each in [`faces`].
@@ -185,4 +186,18 @@ pub fn assert_same_results(one: &Path, other: &Path) {
     );
     assert_eq!(tensors(&one.join("last.safetensors")), tensors(&other.join("last.safetensors")));
     assert_eq!(records(one), records(other));
+}
+
+/// Waits until `condition` holds while the child runs; a child that ends before fails the test.
+pub fn wait_until(child: &mut Child, condition: impl Fn() -> bool) {
+    while !condition() {
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended too early");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends a signal to a running command.
+pub fn send(child: &Child, signal: &str) {
+    let kill = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
 }

@@ -2,28 +2,14 @@
 
 use super::program::*;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 use tempfile::TempDir;
 
 fn resume(out: &Path) -> Command {
     let mut command = deepid2();
     command.args(["train", "--resume", "--quiet", "--out"]).arg(out);
     command
-}
-
-/// Waits until `condition` holds while the child runs; a child that ends before fails the test.
-fn wait_until(child: &mut Child, condition: impl Fn() -> bool) {
-    while !condition() {
-        assert_eq!(child.try_wait().unwrap(), None, "the run ended too early");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-fn send(child: &Child, signal: &str) {
-    let kill = format!("kill -{signal} {}", child.id());
-    assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
 }
 
 /// The step of a run's checkpoint.

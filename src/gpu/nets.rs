@@ -1,0 +1,267 @@
+//! Several nets in one dispatch.
+//!
+//! Nets of one shape have their tensors one after another in the same buffers, and the z of a dispatch counts nets. A
+//! kernel is written for one net; here its text gets the net index: every access `name[i]` to a binding that each net
+//! has a copy of becomes `name[net_of_dispatch * LENGTHu + (i)]`, LENGTH the elements from one copy to the next. All
+//! else, and so every rounding, stays as it is for a net alone.
+
+use super::Kernel;
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// The net of an invocation, set on entry; helper functions that read a binding see it too.
+const NET: &str = "net_of_dispatch";
+/// The parameter that an entry point gets when it has no `workgroup_id` of its own.
+const GROUP: &str = "group_of_dispatch";
+
+/// A `@binding(N) var<…> name: array<…>;` line.
+struct Binding<'a> {
+    number: usize,
+    name: &'a str,
+    element: &'a str,
+}
+
+/// The storage or uniform array that `line` declares.
+fn declaration(line: &str) -> Option<Binding<'_>> {
+    let code = code_of(line);
+    let (attributes, variable) = code.split_once("var<storage").or_else(|| code.split_once("var<uniform"))?;
+    let (_, number) = attributes.split_once("@binding(")?;
+    let (_, rest) = variable.split_once('>')?;
+    let (name, ty) = rest.split_once(':')?;
+    let element = ty.trim().strip_prefix("array<").unwrap_or(ty);
+    let end = element.find([',', ';']).unwrap_or(element.len());
+    Some(Binding {
+        number: number.split_once(')')?.0.trim().parse().ok()?,
+        name: name.trim(),
+        element: element[..end].trim_end_matches('>').trim(),
+    })
+}
+
+/// `line` without its comment.
+fn code_of(line: &str) -> &str {
+    line.split_once("//").map_or(line, |(code, _)| code)
+}
+
+/// Bytes from one element of an array to the next.
+fn bytes_of(element: &str) -> Option<u64> {
+    match element {
+        "f32" | "u32" | "i32" => Some(4),
+        "vec2f" | "vec2u" | "vec2i" => Some(8),
+        "vec4f" | "vec4u" | "vec4i" => Some(16),
+        _ => None,
+    }
+}
+
+/// Number of the binding that `kernel` declares under the name `variable`.
+///
+/// # Panics
+/// When it declares none: a mistake in the op.
+pub(super) fn binding_of(kernel: &Kernel, variable: &str) -> usize {
+    let lines = kernel.shared.iter().chain([&kernel.source]).flat_map(|text| text.lines());
+    let found = lines.filter_map(declaration).find(|binding| binding.name == variable);
+    found.unwrap_or_else(|| panic!("{}: no binding is named {variable}", kernel.file)).number
+}
+
+/// `text` with every entry point finding out its net, and every access to a binding going to that net's copy.
+/// `strides` are bytes between copies, by binding; `None` for what all nets share.
+///
+/// # Panics
+/// When a binding is used other than by indexing it, or holds elements of a type that is not known here: a mistake in
+/// the kernel `file`, which the test of its operation shows.
+pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) -> String {
+    let mut lengths = HashMap::new();
+    for binding in text.lines().filter_map(declaration) {
+        let Binding { number, name, element } = binding;
+        if let Some(Some(stride)) = strides.get(number) {
+            let bytes = bytes_of(element).unwrap_or_else(|| {
+                panic!(
+                    "{file}: several nets can share arrays of numbers and of vectors of 2 or 4, not {name} of {element}"
+                )
+            });
+            lengths.insert(name.to_string(), stride / bytes);
+        }
+    }
+    let mut out = format!("var<private> {NET}: u32;\n");
+    let text = with_net_of_entry_points(file, text);
+    // Whether each bracket that is open belongs to an access that was moved.
+    let mut brackets = Vec::new();
+    for line in text.lines() {
+        let code = if declaration(line).is_some() { "" } else { code_of(line) };
+        let mut at = 0;
+        while at < code.len() {
+            let rest = &code[at..];
+            let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+            if word > 0 {
+                out.push_str(&rest[..word]);
+                let length = lengths.get(&rest[..word]).filter(|_| !code[..at].ends_with('.'));
+                at += word;
+                if let Some(length) = length {
+                    assert!(
+                        rest[word..].starts_with('['),
+                        "{file}: {} is a binding, which several nets can only index; `{}` does not",
+                        &rest[..word],
+                        line.trim()
+                    );
+                    let _ = write!(out, "[{NET} * {length}u + (");
+                    brackets.push(true);
+                    at += 1;
+                }
+                continue;
+            }
+            let character = rest.chars().next().expect("there is a rest");
+            match character {
+                '[' => brackets.push(false),
+                ']' if brackets.pop() == Some(true) => out.push(')'),
+                _ => {}
+            }
+            out.push(character);
+            at += character.len_utf8();
+        }
+        out.push_str(&line[code.len()..]);
+        out.push('\n');
+    }
+    out
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// `text` with `NET = group.z;` as the first statement of each entry point.
+fn with_net_of_entry_points(file: &str, text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(found) = rest.find("@compute") {
+        let comment = rest[..found].rsplit('\n').next().is_some_and(|line| line.contains("//"));
+        let (before, after) = rest.split_at(found + "@compute".len());
+        out.push_str(before);
+        rest = after;
+        if comment {
+            continue;
+        }
+        let signature = signature(rest).unwrap_or_else(|| panic!("{file}: an entry point has no `fn name(…) {{`"));
+        let parameters = &rest[signature.parameters.clone()];
+        out.push_str(&rest[..signature.parameters.end]);
+        let own = parameters.split_once("@builtin(workgroup_id)").and_then(|(_, rest)| rest.split_once(':'));
+        let group = own.map_or(GROUP, |(name, _)| name.trim());
+        if own.is_none() {
+            let comma = if parameters.trim().is_empty() { "" } else { ", " };
+            let _ = write!(out, "{comma}@builtin(workgroup_id) {GROUP}: vec3u");
+        }
+        out.push_str(&rest[signature.parameters.end..signature.body]);
+        let _ = write!(out, " {NET} = {group}.z;");
+        rest = &rest[signature.body..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where a function's parameters are, and its body after the opening brace.
+struct Signature {
+    parameters: std::ops::Range<usize>,
+    body: usize,
+}
+
+fn signature(text: &str) -> Option<Signature> {
+    let start = text.find("fn ")?;
+    let open = start + text[start..].find('(')? + 1;
+    let mut depth = 1;
+    let length = text[open..].find(|character| {
+        depth += match character {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    })?;
+    let close = open + length;
+    Some(Signature { parameters: open..close, body: close + text[close..].find('{')? + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Specialization;
+
+    const SAMPLE: Kernel = Kernel::new(
+        "sample.wgsl",
+        "// total of x[i], one @compute a row\n\
+         @group(0) @binding(0) var<storage, read> x: array<vec4f>;\n\
+         @group(0) @binding(1) var<storage, read> at: array<u32>;\n\
+         @group(0) @binding(2) var<storage, read> shared_rates: array<f32>;\n\
+         @group(0) @binding(3) var<storage, read_write> total: array<f32>;\n\
+         fn helper(i: u32) -> f32 { return x[i].x; } // not x[0]\n\
+         @compute @workgroup_size(1)\n\
+         fn sum(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {\n\
+         \x20   total[tile.x | lane] = helper(at[min(at[lane], 3u)]) * shared_rates[0];\n\
+         }\n\
+         @compute @workgroup_size(1)\n\
+         fn lonely(@builtin(local_invocation_index) lane: u32) {\n\
+         \x20   var sums: array<f32, 2>;\n\
+         \x20   total[lane] = sums[lane];\n\
+         }\n\
+         @compute @workgroup_size(1)\n\
+         fn bare() { total[0] = 1.0; }\n",
+        &[],
+    );
+
+    fn three_nets() -> Specialization {
+        let strides = vec![Some(64), Some(16), None, Some(32)];
+        Specialization::default().over_nets(&SAMPLE, 3, strides, 1 << 16)
+    }
+
+    #[test]
+    fn every_access_goes_to_the_copy_of_the_net() {
+        let text = SAMPLE.specialize(&three_nets());
+        for line in [
+            "var<private> net_of_dispatch: u32;",
+            "// total of x[i], one @compute a row",
+            "@group(0) @binding(0) var<storage, read> x: array<vec4f>;",
+            "fn helper(i: u32) -> f32 { return x[net_of_dispatch * 4u + (i)].x; } // not x[0]",
+            "fn sum(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) { net_of_dispatch = tile.z;",
+            "    total[net_of_dispatch * 8u + (tile.x | lane)] = helper(at[net_of_dispatch * 4u + (min(at[net_of_dispatch * 4u + (lane)], 3u))]) * shared_rates[0];",
+            "fn lonely(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group_of_dispatch: vec3u) { net_of_dispatch = group_of_dispatch.z;",
+            "    total[net_of_dispatch * 8u + (lane)] = sums[lane];",
+            "fn bare(@builtin(workgroup_id) group_of_dispatch: vec3u) { net_of_dispatch = group_of_dispatch.z; total[net_of_dispatch * 8u + (0)] = 1.0; }",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
+        }
+        let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let flags = naga::valid::ValidationFlags::all();
+        let mut validator = naga::valid::Validator::new(flags, naga::valid::Capabilities::empty());
+        validator.validate(&module).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
+    }
+
+    #[test]
+    fn one_net_is_the_file_as_it_stands() {
+        assert_eq!(SAMPLE.specialize(&Specialization::default()), SAMPLE.source);
+    }
+
+    #[test]
+    fn a_uniform_array_is_widened_where_it_fits_and_else_a_storage_buffer() {
+        let read = Specialization { uniforms: vec![("x", 4)], ..Specialization::default() };
+        let strides = || vec![Some(64), Some(16), None, Some(32)];
+        let fits = SAMPLE.specialize(&read.clone().over_nets(&SAMPLE, 3, strides(), 192));
+        assert!(fits.contains("var<uniform> x: array<vec4f, 12>;"), "{fits}");
+        assert!(fits.contains("return x[net_of_dispatch * 4u + (i)].x;"), "{fits}");
+        let too_large = SAMPLE.specialize(&read.clone().over_nets(&SAMPLE, 3, strides(), 191));
+        assert!(too_large.contains("var<storage, read> x: array<vec4f>;"), "{too_large}");
+        // What all nets share stays as it is, in size and place.
+        let shared = SAMPLE.specialize(&read.over_nets(&SAMPLE, 3, vec![None; 4], 64));
+        assert!(shared.contains("var<uniform> x: array<vec4f, 4>;") && shared.contains("return x[i].x;"), "{shared}");
+    }
+
+    #[test]
+    #[should_panic(expected = "sample.wgsl: y is a binding")]
+    fn a_binding_that_is_not_indexed_is_a_mistake_in_the_kernel() {
+        let text = "@group(0) @binding(0) var<storage, read> y: array<f32>;\nfn f(y: u32) -> u32 { return y; }\n";
+        with_net_index("sample.wgsl", text, &[Some(16)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "mat4x4f")]
+    fn an_unknown_element_is_a_mistake_in_the_kernel() {
+        let text = "@group(0) @binding(0) var<storage, read> y: array<mat4x4f>;\n";
+        with_net_index("sample.wgsl", text, &[Some(64)]);
+    }
+}

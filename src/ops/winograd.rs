@@ -1,0 +1,117 @@
+//! Gradients of convolution + ReLU + 2×2 max-pool by Winograd's minimal filtering (`kernels/winograd_*.wgsl`): a pooling
+//! window is the 2×2 output of one Winograd tile, which takes 16 multiplications for a 3×3 filter instead of 36.
+//!
+//! [`super::conv_pool`] uses these dispatches where [`super::tuning`] says that they win.
+
+use super::geometry::ConvGeometry;
+use super::{flat_workgroups, reduce, tuning};
+use crate::gpu::{Kernel, Specialization, Target};
+use crate::kernel;
+use crate::tape::{Dispatch, Operand, TensorType};
+
+static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_DATA: Kernel = kernel!("winograd_grad_data.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("winograd_grad_weight.wgsl", "winograd3.wgsl", "winograd.wgsl");
+
+/// Side of the square filters that the kernels take.
+pub const KERNEL: usize = 3;
+/// Side of a Winograd tile: the inputs that the 2×2 outputs of a window depend on.
+const SIDE: usize = KERNEL + 1;
+/// Places in a tile.
+const AREA: usize = SIDE * SIDE;
+/// Output channels that a step of the data gradient takes; it divides 4, to which their number is rounded up.
+const DEPTH: usize = 2;
+
+fn constants(geometry: &ConvGeometry) -> Specialization {
+    Specialization::constants(&geometry.constants())
+        .with(&[("POOLED_HEIGHT", geometry.out_height / 2), ("POOLED_WIDTH", geometry.out_width / 2)])
+}
+
+/// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning
+/// splits it.
+pub fn grad_weight(geometry: &ConvGeometry, elements: usize, target: &Target) -> Vec<Dispatch> {
+    let tile = tuning::winograd_grad_weight(geometry, target);
+    let blocks =
+        geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
+    let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
+    let mut dispatches = vec![Dispatch {
+        kernel: &GRAD_WEIGHT,
+        entry: "grad_weight",
+        specialization: constants(geometry).with(&[
+            ("TILES", geometry.tiles()),
+            ("CARRIED", SIDE - 2),
+            ("IN_TILE", tile.taps),
+            ("OUT_TILE", tile.channels),
+            ("IMAGE_VECS", tile.lanes / tile.taps),
+            ("SUMS", tile.channels * tile.taps * AREA),
+            ("SPLITS", tile.splits),
+            ("LANES", tile.lanes),
+            ("SUBGROUP", tile.lanes),
+        ]),
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), to],
+        workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
+    }];
+    if tile.splits > 1 {
+        dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
+    }
+    dispatches
+}
+
+const FILTER_LANES: usize = 32;
+
+/// The type of transformed filters, [tiles, output channels rounded up to 4, tile area, input channels rounded up to 4].
+pub fn filters(geometry: &ConvGeometry) -> TensorType {
+    TensorType::f32(&[geometry.tiles(), geometry.out_vecs() * 4, AREA, geometry.in_channels.next_multiple_of(4)])
+}
+
+/// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0, by way of the
+/// transformed filters in scratch 0.
+pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
+    let tile = tuning::winograd_grad_data(target);
+    let in_vecs = geometry.in_channels.div_ceil(4);
+    let elements = geometry.tiles() * geometry.out_vecs() * 4 * in_vecs;
+    let mut dispatches = vec![Dispatch {
+        kernel: &FILTER,
+        entry: "by_output",
+        specialization: Specialization::constants(&[
+            ("IN_CHANNELS", geometry.in_channels),
+            ("IN_VECS", in_vecs),
+            ("OUT_VECS", geometry.out_vecs()),
+            ("ELEMENTS", elements),
+            ("LANES", FILTER_LANES),
+        ]),
+        bindings: vec![Operand::In(0), Operand::Scratch(0)],
+        workgroups: flat_workgroups(elements, FILTER_LANES, target),
+    }];
+    let windows = geometry.out_height / 2;
+    for (parity, rows) in [(0, windows.div_ceil(2)), (1, windows / 2)] {
+        if rows == 0 {
+            continue;
+        }
+        let specialization = constants(geometry).with(&[
+            ("IN_VECS", in_vecs),
+            ("CHANNEL_VECS", tile.channels),
+            ("CHANNELS", tile.channels * 4),
+            ("SUMS", tile.channels * 4 * AREA),
+            ("KEPT", tile.channels * 4 * SIDE * 2),
+            ("DEPTH", DEPTH),
+            ("PARITY", parity),
+            ("ROWS", rows),
+            ("LANES", tile.lanes),
+            ("SUBGROUP", tile.lanes),
+            ("HELD", (AREA * tile.channels).div_ceil(tile.lanes)),
+        ]);
+        dispatches.push(Dispatch {
+            kernel: &GRAD_DATA,
+            entry: "grad_data",
+            specialization,
+            bindings: vec![Operand::Scratch(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+            workgroups: [
+                geometry.batch_vecs().div_ceil(tile.lanes) as u32,
+                (in_vecs.div_ceil(tile.channels) * rows) as u32,
+                1,
+            ],
+        });
+    }
+    dispatches
+}
