@@ -38,9 +38,9 @@ trap 'rm -rf "$SCRATCH"' EXIT
 
 # keep NAME FLAGS…: the JSON lines of one `deepid2 bench`, in FOLDER/DAY-cpu-NAME.json. One that failed says why in it.
 keep() {
-    local name=$1 file="$OUT/$DAY-cpu-$1.json"
-    shift
-    "$DEEPID2" bench "$@" --json >"$SCRATCH/out" 2>"$SCRATCH/err" && say "$name: $file" ||
+    local name=$1 what=$2 file="$OUT/$DAY-cpu-$1.json"
+    shift 2
+    "$DEEPID2" bench "$what" --json "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" && say "$name: $file" ||
         say "$name: $(tail -n 1 "$SCRATCH/err")"
     if [ -s "$SCRATCH/out" ]; then
         cp "$SCRATCH/out" "$OUT/.$DAY-cpu-$name.tmp" && mv "$OUT/.$DAY-cpu-$name.tmp" "$file"

@@ -1,9 +1,9 @@
 // Filters in Winograd's domain (shared/winograd.wgsl) for winograd_grad_data.wgsl:
 //
-//   transformed[t, o, ·, c] = G weights[t, (c, ·, ·), o] Gᵀ
+//   transformed_filters[t, o, ·, c] = G weights[t, (c, ·, ·), o] Gᵀ
 //
-// Layout: weights as in conv_pool_forward.wgsl; transformed [tiles, 4·OUT_VECS, TILE_AREA, IN_VECS] as vec4f over input
-// channels. Padding channels of either kind become zero, as they are in weights.
+// Layout: weights as in conv_pool_forward.wgsl; transformed_filters [tiles, 4·OUT_VECS, TILE_AREA, IN_VECS] as vec4f over
+// input channels. Padding channels of either kind become zero, as they are in weights.
 //
 // Work split: one invocation = one output channel and four input channels of one weight tile.
 
@@ -14,7 +14,7 @@ const ELEMENTS: u32 = 1u;
 const LANES: u32 = 32u;
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
-@group(0) @binding(1) var<storage, read_write> transformed: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> transformed_filters: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn by_output(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -33,6 +33,6 @@ fn by_output(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
     }
     let result = transform_filter(filters);
     for (var at = 0u; at < TILE_AREA; at++) { // unroll
-        transformed[((tile * OUT_VECS * 4u + o) * TILE_AREA + at) * IN_VECS + index % IN_VECS] = result[at];
+        transformed_filters[((tile * OUT_VECS * 4u + o) * TILE_AREA + at) * IN_VECS + index % IN_VECS] = result[at];
     }
 }
