@@ -102,12 +102,7 @@ bench kernels kernels --json --paper-only --batch "$large" --filter conv_pool
 say "conv1 to conv3 at batch $large, shares of the ceilings:"
 timeout 60 "$DEEPID2" "${adapter[@]}" bench kernels --paper-only --batch "$large" --filter conv_pool | grep -v bias
 
-if "$DEEPID2" bench step --help | grep -q -- --nets; then
-    bench nets1 step --json --no-ceiling --batch "$small" --identities "$ids" "${pace[@]}" --nets 1
-    bench nets8 step --json --no-ceiling --batch "$small" --identities "$ids" "${pace[@]}" --nets 8
-else
-    say "nets: this binary has no --nets"
-fi
+bench nets step --json --no-ceiling --batch "$small" --identities "$ids" "${pace[@]}" --nets 1,8
 
 if ! torch=$("$PYTHON" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu", torch.__version__)' 2>/dev/null); then
     say "PyTorch: $PYTHON has none; name another in PYTHON, or: python3 -m venv torchenv && torchenv/bin/pip install torch numpy"

@@ -48,7 +48,7 @@ struct Extraction {
 pub struct Run {
     /// Steps.
     pub steps: usize,
-    /// Images of all steps.
+    /// Images of all steps and nets.
     pub images: usize,
     /// From the first submission to the last result.
     pub seconds: f64,
@@ -87,11 +87,11 @@ fn idle_share(spans: &[[f64; 2]]) -> Option<f64> {
 }
 
 impl Replay {
-    /// A training step of the L2 signal with random parameters.
+    /// A training step of the L2 signal, of `nets` nets at once, with random parameters.
     ///
     /// # Errors
     /// A network or a tensor that the adapter or the network's rules forbid.
-    pub fn training(gpu: &Gpu, spec: &NetSpec, images: usize) -> Result<Self, Error> {
+    pub fn training(gpu: &Gpu, spec: &NetSpec, images: usize, nets: usize) -> Result<Self, Error> {
         let options = TrainingOptions {
             images,
             margin: MARGIN,
@@ -100,7 +100,7 @@ impl Replay {
             weight_decay: 5e-4,
             rate_scales: vec![],
         };
-        let step = Box::new(TrainingStep::new(gpu, spec, &options, &mut parameters(gpu, spec)?)?);
+        let step = Box::new(TrainingStep::new(gpu, spec, &options, &mut parameters(gpu, spec, nets)?)?);
         let people = (images as u32 / 2).max(1);
         let batch = Batch {
             indices: vec![0; images],
@@ -120,7 +120,7 @@ impl Replay {
     /// A network, batch or tensor that the adapter or the network's rules forbid.
     pub fn extraction(gpu: &Gpu, spec: &NetSpec, images: usize) -> Result<Self, Error> {
         let graph = ExtractorGraph::new(spec, images)?;
-        let mut store = parameters(gpu, spec)?;
+        let mut store = parameters(gpu, spec, 1)?;
         let program = Program::compile(gpu, &graph.tape, &mut store, &[graph.features], ProgramOptions::default())?;
         let bytes = |var| program.place(var).2;
         let extraction = Extraction {
@@ -145,17 +145,20 @@ impl Replay {
         let started = Instant::now();
         for _ in 0..steps {
             match &mut self.work {
-                Work::Training { step, batch } => drop(step.submit_metered(&[batch], &[SETTINGS], &mut meter)?),
+                Work::Training { step, batch } => {
+                    let nets = step.nets();
+                    step.submit_metered(&vec![&*batch; nets], &vec![SETTINGS; nets], &mut meter)?;
+                }
                 Work::Extraction(extraction) => extraction.submit(&self.gpu, &mut meter)?,
             }
         }
         match &mut self.work {
-            Work::Training { step, .. } => while step.take()?.is_some() {},
+            Work::Training { step, .. } => while step.take_nets()?.is_some() {},
             Work::Extraction(extraction) => while extraction.readback.take_oldest()?.is_some() {},
         }
         Ok(Run {
             steps,
-            images: steps * self.images,
+            images: steps * self.images * self.nets(),
             seconds: started.elapsed().as_secs_f64(),
             host_seconds: meter.encoding.as_secs_f64(),
             submitting_seconds: meter.submitting.as_secs_f64(),
@@ -201,6 +204,14 @@ impl Replay {
         }
     }
 
+    /// Nets at once.
+    pub fn nets(&self) -> usize {
+        match &self.work {
+            Work::Training { step, .. } => step.nets(),
+            Work::Extraction(_) => 1,
+        }
+    }
+
     /// Submissions of one step: the slices of a batch that is too large for the adapter.
     pub fn slices(&self) -> usize {
         match &self.work {
@@ -235,11 +246,14 @@ impl Extraction {
     }
 }
 
-/// Random parameters of `spec` on the device.
-fn parameters(gpu: &Gpu, spec: &NetSpec) -> Result<Store, Error> {
+/// Random parameters of `nets` nets on the device, all the same.
+fn parameters(gpu: &Gpu, spec: &NetSpec, nets: usize) -> Result<Store, Error> {
     spec.check()?;
-    let mut store = Store::new();
-    write_parameters(gpu, &untrained(spec), &mut store, 0)?;
+    let mut store = Store::with_nets(nets);
+    let model = untrained(spec);
+    for net in 0..nets {
+        write_parameters(gpu, &model, &mut store, net)?;
+    }
     Ok(store)
 }
 
@@ -277,9 +291,13 @@ mod tests {
     fn runs_report_every_step_in_order() {
         let gpu = Gpu::open(&GpuOptions::default()).unwrap();
         let small = NetSpec { height: 31, width: 31, widths: [4, 4, 4, 4], embedding: 8, ..NetSpec::paper(5) };
-        for mut replay in [Replay::training(&gpu, &small, 6).unwrap(), Replay::extraction(&gpu, &small, 6).unwrap()] {
+        for (mut replay, images) in [
+            (Replay::training(&gpu, &small, 6, 1).unwrap(), 30),
+            (Replay::training(&gpu, &small, 6, 2).unwrap(), 60),
+            (Replay::extraction(&gpu, &small, 6).unwrap(), 30),
+        ] {
             let run = replay.run(5).unwrap();
-            assert_eq!((run.steps, run.images), (5, 30));
+            assert_eq!((run.steps, run.images), (5, images));
             assert!(run.seconds > 0.0 && run.host_seconds > 0.0);
             assert!(run.waiting_seconds() >= 0.0, "{run:?}");
             let spans = run.spans.as_ref().expect("the software driver has timestamps");

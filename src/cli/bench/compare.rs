@@ -45,7 +45,8 @@ pub struct CompareArgs {
 
 /// Runs the rounds. A peer that fails is reported, and the exit status says so.
 pub fn run(args: &CompareArgs, gpu: &Gpu) -> Result<ExitCode> {
-    let work = Work { batch: args.batch as usize, identities: args.identities, forward_only: args.forward_only };
+    let work =
+        Work { batch: args.batch as usize, identities: args.identities, forward_only: args.forward_only, nets: 1 };
     let mut engine = compile(gpu, &work)?;
     engine.run(WARM_UP_STEPS)?;
     let mut record = CompareRecord {

@@ -88,15 +88,24 @@ pub struct Work {
     /// Extraction of DeepID2 vectors instead of training.
     #[serde(default)]
     pub forward_only: bool,
+    /// Nets of one shape that are trained at once, each with its own batch.
+    #[serde(default = "one")]
+    pub nets: usize,
 }
 
 impl Work {
+    /// Images of a step, of all nets.
+    pub fn images(&self) -> usize {
+        self.batch * self.nets
+    }
+
     /// In words.
     pub fn describe(&self) -> String {
         if self.forward_only {
             format!("extraction, batch {}", self.batch)
         } else {
-            format!("training, batch {}, {} identities", self.batch, self.identities)
+            let nets = if self.nets > 1 { format!("{} nets at once, ", self.nets) } else { String::new() };
+            format!("training, {nets}batch {}, {} identities", self.batch, self.identities)
         }
     }
 }

@@ -165,7 +165,7 @@ fn step_table(text: &mut String, steps: &[&StepRecord]) -> Result<()> {
             step.submitting_ms_a_step,
             step.waiting_ms_a_step,
             step.bytes.total() as f64 / 1e6,
-            step.bytes.activations as f64 / 1e3 / step.work.batch as f64
+            step.bytes.activations as f64 / 1e3 / step.work.images() as f64
         )?;
     }
     Ok(())
@@ -229,7 +229,7 @@ mod tests {
 
     fn step() -> StepRecord {
         StepRecord {
-            work: Work { batch: 10, identities: 7, forward_only: false },
+            work: Work { batch: 10, identities: 7, forward_only: false, nets: 1 },
             images_per_s_median: 100.0,
             images_per_s_best: 120.0,
             compile_seconds: 1.0,
@@ -250,7 +250,7 @@ mod tests {
 
     fn compare() -> CompareRecord {
         CompareRecord {
-            work: Work { batch: 10, identities: 7, forward_only: false },
+            work: Work { batch: 10, identities: 7, forward_only: false, nets: 1 },
             peer: "other 1.0".into(),
             command: "other --go".into(),
             peer_says: Some(serde_json::json!({ "saved_activation_bytes": 80_000 })),

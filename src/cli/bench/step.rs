@@ -25,6 +25,9 @@ pub struct StepArgs {
     /// Extract DeepID2 vectors instead of training
     #[arg(long)]
     forward_only: bool,
+    /// Networks trained at once, each with a batch of its own; several for a row each
+    #[arg(long, allow_negative_numbers = true, value_delimiter = ',', default_value = "1", conflicts_with = "forward_only", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    nets: Vec<u32>,
     /// Timed repeats
     #[arg(long, allow_negative_numbers = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: u32,
@@ -51,18 +54,13 @@ struct Subject {
 /// slows down slows all of them.
 pub fn run(args: &StepArgs, gpu: &Gpu) -> Result<ExitCode> {
     let stamp = Stamp::now(gpu);
-    // An extractor has no softmax.
-    let identities = if args.forward_only { &args.identities[..1] } else { &args.identities };
     let mut subjects = Vec::new();
-    for batch in &args.batch {
-        for identities in identities {
-            let work = Work { batch: *batch as usize, identities: *identities, forward_only: args.forward_only };
-            let started = Instant::now();
-            let mut replay = compile(gpu, &work)?;
-            let compile_seconds = started.elapsed().as_secs_f64();
-            replay.run(WARM_UP_STEPS)?;
-            subjects.push(Subject { work, replay, compile_seconds, runs: Vec::new() });
-        }
+    for work in works(args) {
+        let started = Instant::now();
+        let mut replay = compile(gpu, &work)?;
+        let compile_seconds = started.elapsed().as_secs_f64();
+        replay.run(WARM_UP_STEPS)?;
+        subjects.push(Subject { work, replay, compile_seconds, runs: Vec::new() });
     }
     for _ in 0..args.repeats {
         for subject in &mut subjects {
@@ -86,13 +84,31 @@ pub fn run(args: &StepArgs, gpu: &Gpu) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Each combination of batch, identities and nets.
+fn works(args: &StepArgs) -> Vec<Work> {
+    // An extractor has no softmax.
+    let identities = if args.forward_only { &args.identities[..1] } else { &args.identities };
+    let mut works = Vec::new();
+    for batch in &args.batch {
+        for identities in identities {
+            works.extend(args.nets.iter().map(|nets| Work {
+                batch: *batch as usize,
+                identities: *identities,
+                forward_only: args.forward_only,
+                nets: *nets as usize,
+            }));
+        }
+    }
+    works
+}
+
 /// The step that `work` describes, compiled.
 pub fn compile(gpu: &Gpu, work: &Work) -> Result<Replay> {
     let spec = NetSpec::paper(work.identities);
     Ok(if work.forward_only {
         Replay::extraction(gpu, &spec, work.batch)?
     } else {
-        Replay::training(gpu, &spec, work.batch)?
+        Replay::training(gpu, &spec, work.batch, work.nets)?
     })
 }
 
@@ -148,7 +164,7 @@ fn print_row(row: &StepRecord) {
         bytes.total() as f64 / 1e6,
         bytes.parameters as f64 / 1e6,
         bytes.activations as f64 / 1e6,
-        bytes.activations as f64 / 1e3 / work.batch as f64,
+        bytes.activations as f64 / 1e3 / work.images() as f64,
         bytes.staging as f64 / 1e6
     );
 }
@@ -182,40 +198,49 @@ fn print_kernels(row: &StepRecord) {
     println!("{:<72} {total:>9.3}", "all dispatches");
 }
 
-/// How far cost is from growing linearly: with the batch, images/s stay; with identities, the time of an image lies on
-/// a line.
+/// How far cost is from growing linearly: with the batch or the nets, images/s stay; with identities, the time of an
+/// image lies on a line.
 fn print_linearity(rows: &[StepRecord]) {
-    for row in rows {
-        let same = |other: &&StepRecord| other.work.identities == row.work.identities;
-        let batches: Vec<&StepRecord> = rows.iter().filter(same).collect();
-        if batches.len() > 1 && std::ptr::eq(batches[0], row) {
-            let speeds = Spread::of(
-                batches.iter().map(|row| row.images_per_s_median / batches[0].images_per_s_median).collect(),
+    for (at, row) in rows.iter().enumerate() {
+        // Rows that differ from this one, the first of them, in one number only.
+        let others = |same: &dyn Fn(&Work) -> bool| -> Vec<&StepRecord> {
+            let first = rows.iter().position(|other| same(&other.work)) == Some(at);
+            if first { rows.iter().filter(|other| same(&other.work)).collect() } else { Vec::new() }
+        };
+        let Work { batch, identities, nets, .. } = row.work;
+        let with_nets = if nets > 1 { format!("{nets} nets, batch") } else { "batch".into() };
+        print_speeds(&with_nets, &others(&|work| work.identities == identities && work.nets == nets), |work| {
+            work.batch
+        });
+        print_speeds(
+            &format!("batch {batch}, nets"),
+            &others(&|work| work.identities == identities && work.batch == batch),
+            |work| work.nets,
+        );
+        let people = others(&|work| work.batch == batch && work.nets == nets);
+        let points: Vec<[f64; 2]> =
+            people.iter().map(|row| [row.work.identities as f64, 1e6 / row.images_per_s_median]).collect();
+        if let Some(line) = Line::through(&points).filter(|_| points.len() > 2) {
+            println!(
+                "batch {batch}: an image takes {:.0} µs + {:.1} µs for each 1,000 identities; at most {:.1} % off that line",
+                line.at_zero,
+                1e3 * line.slope,
+                100.0 * line.worst
             );
-            if let Some(Spread { least, most, .. }) = speeds {
-                println!(
-                    "batch {} to {}, {} identities: images/s from {least:.2} to {most:.2} of those of batch {}",
-                    batches[0].work.batch,
-                    batches[batches.len() - 1].work.batch,
-                    row.work.identities,
-                    batches[0].work.batch
-                );
-            }
         }
-        let same = |other: &&StepRecord| other.work.batch == row.work.batch;
-        let people: Vec<&StepRecord> = rows.iter().filter(same).collect();
-        if people.len() > 2 && std::ptr::eq(people[0], row) {
-            let points: Vec<[f64; 2]> =
-                people.iter().map(|row| [row.work.identities as f64, 1e6 / row.images_per_s_median]).collect();
-            if let Some(line) = Line::through(&points) {
-                println!(
-                    "batch {}: an image takes {:.0} µs + {:.1} µs for each 1,000 identities; at most {:.1} % off that line",
-                    row.work.batch,
-                    line.at_zero,
-                    1e3 * line.slope,
-                    100.0 * line.worst
-                );
-            }
+    }
+}
+
+/// Speeds relative to that of the first row.
+fn print_speeds(what: &str, rows: &[&StepRecord], size: fn(&Work) -> usize) {
+    if let [first, .., last] = rows {
+        let relative = rows.iter().map(|row| row.images_per_s_median / first.images_per_s_median).collect();
+        if let Some(Spread { least, most, .. }) = Spread::of(relative) {
+            let from = size(&first.work);
+            println!(
+                "{what} {from} to {}: images/s from {least:.2} to {most:.2} of those of {what} {from}",
+                size(&last.work)
+            );
         }
     }
 }
