@@ -18,7 +18,7 @@ fn main() {
         .measurement_time(Duration::from_millis(800))
         .configure_from_args();
     let adapter = std::env::var("DEEPID2_ADAPTER").ok();
-    let gpu = Gpu::open(&GpuOptions { adapter, checks: false }).unwrap_or_else(|error| panic!("{error}"));
+    let gpu = Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() }).unwrap_or_else(|error| panic!("{error}"));
     let mut shapes = vec![Shapes::paper(64)];
     if std::env::var("DEEPID2_BENCH_SHAPES").is_ok_and(|wanted| wanted == "all") {
         shapes.extend([128, 256].map(Shapes::paper));

@@ -133,7 +133,7 @@ fn close(found: f32, expected: f64) -> bool {
 
 #[test]
 fn square_and_its_gradient_match_the_reference_and_finite_differences() {
-    let gpu = Gpu::open(&GpuOptions { adapter: None, checks: true }).unwrap();
+    let gpu = Gpu::open(&GpuOptions { checks: true, ..GpuOptions::default() }).unwrap();
     for dims in [vec![1], vec![3, 5, 4], vec![67]] {
         let example = Example::record(&dims);
         let program = example.compile(&gpu);

@@ -22,7 +22,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn open(checks: bool) -> Gpu {
-    Gpu::open(&GpuOptions { adapter: None, checks }).unwrap_or_else(|error| panic!("{error}"))
+    Gpu::open(&GpuOptions { checks, ..GpuOptions::default() }).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A network and a batch of random pictures, with every setting of a step.

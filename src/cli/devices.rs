@@ -1,11 +1,11 @@
 //! `deepid2 devices`.
 
 use anyhow::Result;
-use deepid2::gpu::{Error, Gpu, GpuOptions, adapter};
+use deepid2::gpu::{Error, Gpu, GpuOptions, Tiles, adapter};
 use std::process::ExitCode;
 
 /// Lists every adapter with what matters of it.
-pub fn run() -> Result<ExitCode> {
+pub fn run(tiles: Option<Tiles>) -> Result<ExitCode> {
     let adapters = adapter::list(&adapter::instance());
     if adapters.is_empty() {
         return Err(Error::NoAdapter { backends: "asked Vulkan, Metal and DirectX 12".into() }.into());
@@ -28,9 +28,9 @@ pub fn run() -> Result<ExitCode> {
             bytes(limits.max_compute_workgroup_storage_size.into()),
             limits.max_storage_buffers_per_shader_stage
         );
-        match Gpu::open(&GpuOptions { adapter: Some(index.to_string()), checks: false }) {
-            Ok(gpu) if gpu.features().is_empty() => println!("   features used: none"),
-            Ok(gpu) => println!("   features used: {}", gpu.features()),
+        match Gpu::open(&GpuOptions { adapter: Some(index.to_string()), checks: false, tiles }) {
+            Ok(gpu) if gpu.features().is_empty() => println!("   features used: none; {} tiles", gpu.tiles()),
+            Ok(gpu) => println!("   features used: {}; {} tiles", gpu.features(), gpu.tiles()),
             Err(error) => println!("   cannot be opened: {error}"),
         }
     }

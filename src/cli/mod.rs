@@ -12,7 +12,7 @@ mod verify;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use deepid2::data::crop::{CropScale, CropSpec};
-use deepid2::gpu::{Gpu, GpuOptions};
+use deepid2::gpu::{Gpu, GpuOptions, Tiles};
 use deepid2::model::Model;
 use std::process::ExitCode;
 
@@ -23,6 +23,9 @@ pub struct Cli {
     /// Index or part of the name of the GPU adapter (see `deepid2 devices`); by default the most capable
     #[arg(long, global = true, value_name = "NAME|INDEX")]
     adapter: Option<String>,
+    /// Kernels' tiles, `software` or `hardware`; by default those of the adapter's kind
+    #[arg(long, global = true, value_name = "KIND")]
+    tiles: Option<Tiles>,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,12 +52,12 @@ enum Command {
 
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false });
+    let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
     if !matches!(cli.command, Command::Train(_) | Command::Demo(_)) {
         end_quietly_on_closed_pipes();
     }
     match cli.command {
-        Command::Devices => devices::run(),
+        Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
         Command::Train(args) => train::run(&args, open),
         Command::Verify(args) => verify::run(&args, open),

@@ -1,6 +1,8 @@
 //! One opened device and what the kernels need to know of it.
 
 use super::{Error, adapter, pipeline::PipelineCache};
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use wgpu::{AdapterInfo, Features, Limits};
 
@@ -12,6 +14,45 @@ pub struct GpuOptions {
     /// Compile this crate's own kernels with bounds checks and loop bounding, as those of other crates always are.
     /// Slower (1.3× and more on arithmetic loops); the tests run every kernel both ways and expect the same bytes.
     pub checks: bool,
+    /// Whose tiles the kernels take; those of the adapter's kind when absent.
+    pub tiles: Option<Tiles>,
+}
+
+/// The two presets of register tiles, split counts and shared loads; `src/ops/tuning.rs` holds their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiles {
+    /// Few invocations with large tiles, whose lanes share loads: a driver that runs on a few processor cores.
+    Software,
+    /// Many invocations with small tiles: a graphics card.
+    Hardware,
+}
+
+impl Tiles {
+    /// By the kind of adapter.
+    fn of(info: &AdapterInfo) -> Self {
+        if info.device_type == wgpu::DeviceType::Cpu { Self::Software } else { Self::Hardware }
+    }
+}
+
+impl FromStr for Tiles {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "software" => Ok(Self::Software),
+            "hardware" => Ok(Self::Hardware),
+            _ => Err("expected `software` or `hardware`".into()),
+        }
+    }
+}
+
+impl Display for Tiles {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Software => "software",
+            Self::Hardware => "hardware",
+        })
+    }
 }
 
 /// Facts about the adapter that choose a kernel's specialisation.
@@ -23,9 +64,9 @@ pub struct Target {
     pub storage_bytes: u64,
     /// Largest dispatch in one dimension.
     pub workgroups_per_dimension: u32,
-    /// A software rasteriser on a few cores: few, large register tiles win over many invocations.
+    /// Few, large register tiles instead of many invocations: [`Tiles::Software`].
     pub software: bool,
-    /// Lanes of a subgroup, where a software rasteriser has subgroups of one size; otherwise 1. There a load costs as
+    /// Lanes of a subgroup, with software tiles on an adapter whose subgroups have one size; otherwise 1. There a load costs as
     /// much as a hundred multiply-adds, and lanes that share theirs are the difference. A GPU does without.
     pub subgroup: usize,
 }
@@ -73,7 +114,8 @@ impl Gpu {
             *lost_by_callback.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
                 Some(format!("{reason:?}: {message}"));
         });
-        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
+        let software = tiles == Tiles::Software;
         let one_size = info.subgroup_min_size == info.subgroup_max_size && features.contains(Features::SUBGROUP);
         let target = Target {
             uniform_bytes: limits.max_uniform_buffer_binding_size,
@@ -121,16 +163,14 @@ impl Gpu {
         self.shared.checks
     }
 
+    /// The preset in use.
+    pub fn tiles(&self) -> Tiles {
+        if self.target.software { Tiles::Software } else { Tiles::Hardware }
+    }
+
     /// The facts that choose specialisations.
     pub fn target(&self) -> Target {
         self.target
-    }
-
-    /// The same device with the kernels of a hardware GPU: its tiles, and lanes that share nothing.
-    #[cfg(test)]
-    pub(crate) fn with_hardware_tiles(mut self) -> Self {
-        self.target = Target { software: false, subgroup: 1, ..self.target };
-        self
     }
 
     /// The same device with a smaller limit of storage bindings.

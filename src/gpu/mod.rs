@@ -11,7 +11,7 @@ mod pipeline;
 mod staging;
 mod timing;
 
-pub use device::{Gpu, GpuOptions, Target};
+pub use device::{Gpu, GpuOptions, Target, Tiles};
 pub use error::Error;
 pub use kernel::{Kernel, Specialization};
 pub use pipeline::PipelineKey;

@@ -3,7 +3,7 @@
 //! with an upstream gradient that is not 1; adjoint identities of linear operations; several nets in one dispatch against
 //! each alone.
 
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Tiles};
 use crate::ops::{Add, Multiply, Sum};
 use crate::tape::{DType, Op, Program, ProgramOptions, Store, Tape, TensorType, Var, evaluate};
 use rand::seq::index::sample;
@@ -30,15 +30,16 @@ pub fn config(cases: u32) -> proptest::test_runner::Config {
 pub fn gpus() -> &'static [Gpu; 2] {
     static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
     GPUS.get_or_init(|| {
-        [true, false].map(|checks| Gpu::open(&GpuOptions { adapter: None, checks }).unwrap_or_else(|e| panic!("{e}")))
+        [true, false]
+            .map(|checks| Gpu::open(&GpuOptions { checks, ..GpuOptions::default() }).unwrap_or_else(|e| panic!("{e}")))
     })
 }
 
 /// The device running the kernels that a hardware GPU would get.
 pub fn hardware_tiles() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
-    let options = GpuOptions { adapter: None, checks: false };
-    GPU.get_or_init(|| Gpu::open(&options).unwrap_or_else(|e| panic!("{e}")).with_hardware_tiles())
+    let options = GpuOptions { tiles: Some(Tiles::Hardware), ..GpuOptions::default() };
+    GPU.get_or_init(|| Gpu::open(&options).unwrap_or_else(|e| panic!("{e}")))
 }
 
 /// Values of an input, exactly representable on the device.

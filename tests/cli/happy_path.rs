@@ -27,6 +27,10 @@ fn devices_lists_the_adapter_and_its_limits() {
     for part in ["storage binding", "workgroups a dimension", "features used"] {
         assert!(text.contains(part), "{text}");
     }
+    for tiles in ["software", "hardware"] {
+        let text = succeeds(&["--tiles", tiles, "devices"]);
+        assert!(text.contains(&format!("{tiles} tiles")), "{text}");
+    }
 }
 
 #[test]
