@@ -7,7 +7,7 @@
 #   DEEPID2=…      the binary (default target/release/deepid2)
 #   PYTHON=…       a Python that has PyTorch (default torchenv/bin/python)
 #   BURN=…         benches/peers/deepid2_burn.rs, built as its head says (default peer_burn/target/release/deepid2_burn)
-#   BURN_WGPU=…    the same, built with --features wgpu (default: BURN)
+#   BURN_WGPU=…    the same, built with --features wgpu (default: left out)
 #   CANDLE=…       benches/peers/deepid2_candle.rs, built (default peer_candle/target/release/deepid2_candle)
 #   BATCHES="64 128"   batches that peers are compared at
 #   ROUNDS=5       rounds of each comparison
@@ -19,7 +19,7 @@ OUT=${1:-benches/results}
 DEEPID2=${DEEPID2:-target/release/deepid2}
 PYTHON=${PYTHON:-torchenv/bin/python}
 BURN=${BURN:-peer_burn/target/release/deepid2_burn}
-BURN_WGPU=${BURN_WGPU:-$BURN}
+BURN_WGPU=${BURN_WGPU:-}
 CANDLE=${CANDLE:-peer_candle/target/release/deepid2_candle}
 BATCHES=${BATCHES:-64 128}
 ROUNDS=${ROUNDS:-5}
@@ -86,7 +86,11 @@ if wanted burn; then
         for batch in $BATCHES; do
             against "burn-$batch" "Burn 0.22.1, flex (CPU)" "$batch" -- "$BURN" --device cpu
         done
-        against burn-wgpu "Burn 0.22.1, wgpu" 64 -- "$BURN_WGPU" --device wgpu
+        if [ -x "$BURN_WGPU" ]; then
+            against burn-wgpu "Burn 0.22.1, wgpu" 64 -- "$BURN_WGPU" --device wgpu
+        else
+            say "Burn on wgpu: left out; build its peer with --features wgpu and name it in BURN_WGPU"
+        fi
     else
         say "Burn: not installed; the head of benches/peers/deepid2_burn.rs says how, or name it in BURN"
     fi

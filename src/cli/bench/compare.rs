@@ -130,7 +130,9 @@ fn ask_peer(command: &[String]) -> Result<(f64, Value), String> {
         .map_err(|error| format!("{} cannot be run ({error}); name a program that is installed", command[0]))?;
     let last_line = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim).unwrap_or_default().to_string()
+        // The last line of a Rust program that panics is advice, not what went wrong.
+        let says_something = |line: &&str| !line.trim().is_empty() && !line.starts_with("note: ");
+        text.lines().rev().find(says_something).map(str::trim).unwrap_or_default().to_string()
     };
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, last_line(&output.stderr)));
@@ -175,6 +177,8 @@ mod tests {
     fn a_peer_that_fails_is_quoted() {
         let message = shell("echo started; echo first >&2; echo 'no such device' >&2; exit 3").unwrap_err();
         assert!(message.contains("no such device") && message.contains('3'), "{message}");
+        let panic = "echo 'no shader' >&2; echo 'note: run with `RUST_BACKTRACE=1`' >&2; exit 101";
+        assert!(shell(panic).unwrap_err().ends_with("no shader"));
         let message = shell("echo 7 images").unwrap_err();
         assert!(message.contains("not JSON") && message.contains("7 images"), "{message}");
         let message = shell(r#"echo '{"images_per_s_median": 0}'"#).unwrap_err();

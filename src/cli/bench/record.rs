@@ -134,7 +134,7 @@ pub struct KernelRecord {
     /// Operation, shape of its result, file and entry point.
     pub kernel: String,
     pub milliseconds: f64,
-    /// Floating-point operations.
+    /// Floating-point operations; those of an operation of several dispatches are shared out by time.
     pub flops: u64,
     /// Bytes of the tensors it binds.
     pub bytes: u64,
