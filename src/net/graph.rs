@@ -140,6 +140,7 @@ impl TrainingGraph {
                 Sgd::record(&mut tape, parameter, *gradient, rates, scale)?;
             }
         }
+        tape.hoist_updates();
         Ok(Self { tape, pictures, augment, labels, weights, rates, loss, parts, pairs })
     }
 }

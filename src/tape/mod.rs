@@ -9,6 +9,7 @@ mod operation;
 mod plan;
 mod program;
 mod record;
+mod schedule;
 mod sources;
 mod store;
 mod types;
