@@ -36,32 +36,33 @@ impl MemoryPlan {
     }
 }
 
-/// Free slots and their sizes while nodes are walked in order.
-struct Slots {
-    sizes: Vec<u64>,
-    free: Vec<usize>,
-    share: bool,
+/// Something that needs memory from one node to another, both included.
+struct Tenant {
+    bytes: u64,
+    first: usize,
+    last: usize,
 }
 
-impl Slots {
-    /// The smallest free slot that fits; else the largest free one, grown; else a new one.
-    fn take(&mut self, bytes: u64) -> usize {
-        let fitting = self.free.iter().copied().filter(|slot| self.sizes[*slot] >= bytes);
-        let chosen = fitting
-            .min_by_key(|slot| self.sizes[*slot])
-            .or_else(|| self.free.iter().copied().max_by_key(|slot| self.sizes[*slot]));
-        match chosen.filter(|_| self.share) {
-            Some(slot) => {
-                self.free.retain(|free| *free != slot);
-                self.sizes[slot] = self.sizes[slot].max(bytes);
-                slot
-            }
-            None => {
-                self.sizes.push(bytes);
-                self.sizes.len() - 1
-            }
+/// Slots for `tenants`: the largest first, each into the smallest slot where nobody lives at the same time, or a new one
+/// (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020, section 4: shared objects,
+/// greedy by size). Returns the bytes of each slot and the slot of each tenant.
+fn assign(tenants: &[Tenant], share: bool) -> (Vec<u64>, Vec<usize>) {
+    let mut by_size: Vec<usize> = (0..tenants.len()).collect();
+    by_size.sort_by_key(|tenant| std::cmp::Reverse(tenants[*tenant].bytes));
+    let mut slots: Vec<(u64, Vec<usize>)> = Vec::new();
+    let mut slot_of = vec![0; tenants.len()];
+    for index in by_size {
+        let Tenant { bytes, first, last } = tenants[index];
+        let apart = |other: &usize| last < tenants[*other].first || tenants[*other].last < first;
+        // Slots were made in descending order of size.
+        let found = slots.iter().rposition(|(_, present)| share && present.iter().all(apart));
+        slot_of[index] = found.unwrap_or(slots.len());
+        match found {
+            Some(slot) => slots[slot].1.push(index),
+            None => slots.push((bytes, vec![index])),
         }
     }
+    (slots.into_iter().map(|(bytes, _)| bytes).collect(), slot_of)
 }
 
 /// Plans the memory of `tape` for `nets` nets at once and checks every tensor and dispatch against `target`. Tensors in
@@ -103,34 +104,32 @@ pub fn plan(tape: &Tape, target: &Target, keep: &[Var], share: bool, nets: usize
         last_use.insert(home_of(*var), usize::MAX);
     }
 
-    let mut slots = Slots { sizes: Vec::new(), free: Vec::new(), share };
-    let mut slot_of = HashMap::new();
-    let mut scratch = Vec::with_capacity(tape.nodes.len());
-    let mut unshared_bytes = 0;
+    let mut tenants = Vec::new();
+    let mut owners = Vec::new();
+    let mut scratch_tenants = Vec::with_capacity(tape.nodes.len());
     for (index, node) in tape.nodes.iter().enumerate() {
-        for output in &node.outputs {
-            if home_of(*output) == *output {
-                let bytes = nets::bytes_of(tape, *output, nets);
-                unshared_bytes += bytes;
-                slot_of.insert(*output, slots.take(bytes));
-            }
+        for output in node.outputs.iter().filter(|output| home_of(**output) == **output) {
+            owners.push(*output);
+            tenants.push(Tenant { bytes: nets::bytes_of(tape, *output, nets), first: index, last: last_use[output] });
         }
-        let (dispatches, scratch_types) = nets::dispatches(tape, node, target, nets);
-        let taken: Vec<usize> = scratch_types.iter().map(|ty| slots.take(ty.bytes_of_nets(nets))).collect();
-        check_limits(tape, node, &dispatches, &scratch_types, target, nets)?;
-        slots.free.extend(&taken);
-        scratch.push(taken);
-        let mut dead: Vec<Var> = node.inputs.iter().chain(&node.outputs).map(|var| home_of(*var)).collect();
-        dead.sort();
-        dead.dedup();
-        slots.free.extend(dead.iter().filter(|var| last_use[var] == index).filter_map(|var| slot_of.get(var)));
     }
+    let unshared_bytes = tenants.iter().map(|tenant| tenant.bytes).sum();
+    for (index, node) in tape.nodes.iter().enumerate() {
+        let (dispatches, scratch_types) = nets::dispatches(tape, node, target, nets);
+        check_limits(tape, node, &dispatches, &scratch_types, target, nets)?;
+        scratch_tenants.push(tenants.len()..tenants.len() + scratch_types.len());
+        let bytes = scratch_types.iter().map(|ty| ty.bytes_of_nets(nets));
+        tenants.extend(bytes.map(|bytes| Tenant { bytes, first: index, last: index }));
+    }
+    let (slots, slot_of_tenant) = assign(&tenants, share);
+    let slot_of = owners.into_iter().zip(slot_of_tenant.iter().copied()).collect();
+    let scratch = scratch_tenants.into_iter().map(|range| slot_of_tenant[range].to_vec()).collect();
 
     let bytes_of = |wanted: fn(&Origin) -> bool| {
         tape.vars().filter(|var| wanted(tape.origin(*var))).map(|var| nets::bytes_of(tape, var, nets)).sum()
     };
     Ok(MemoryPlan {
-        slots: slots.sizes,
+        slots,
         slot_of,
         home,
         scratch,
