@@ -6,7 +6,7 @@ use super::geometry::{ConvGeometry, Sharing, at};
 use super::{flat_workgroups, reduce, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
-use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
 static FORWARD: Kernel = kernel!("conv_forward.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl");
@@ -164,16 +164,14 @@ impl Op for ConvGradWeight {
     }
 
     fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        let splits = tuning::conv_grad_weight(&self.geometry, target).splits;
-        if splits == 1 { vec![] } else { vec![partials(&self.geometry.weights(), splits)] }
+        reduce::partials(&self.geometry.weights(), tuning::conv_grad_weight(&self.geometry, target).splits)
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         let tile = tuning::conv_grad_weight(geometry, target);
         let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
-        let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
-        let mut dispatches = vec![Dispatch {
+        reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_weight",
             specialization: Specialization::constants(&geometry.constants()).with(&[
@@ -186,14 +184,9 @@ impl Op for ConvGradWeight {
                 ("SUBGROUP", target.subgroup),
                 ("HELD", tile.taps.div_ceil(target.subgroup)),
             ]),
-            bindings: vec![Operand::In(0), Operand::In(1), to],
+            bindings: vec![Operand::In(0), Operand::In(1), parts],
             workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-        }];
-        if tile.splits > 1 {
-            let elements = io.outputs[0].elements();
-            dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
-        }
-        dispatches
+        })
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -295,11 +288,6 @@ impl Op for ConvGradData {
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![reference::grad_data(&self.geometry, inputs[0], inputs[1])]
     }
-}
-
-/// `splits` copies of a tensor, to be summed.
-pub(super) fn partials(ty: &TensorType, splits: usize) -> TensorType {
-    TensorType { dims: [&[splits], ty.dims.as_slice()].concat(), dtype: DType::F32 }
 }
 
 /// The formulas of the module's head, plain loops in f64; padding channels of weight-shaped results are 0.

@@ -1,7 +1,7 @@
 //! Convolution + bias + ReLU + 2×2 max-pool in one pass, and gradients that use the pool's sparsity
 //! (`kernels/conv_pool_*.wgsl`) or, where that is faster, Winograd's domain ([`super::winograd`]).
 
-use super::conv::{partials, reference};
+use super::conv::reference;
 use super::geometry::{ConvGeometry, Sharing, codes};
 use super::max_pool::CODE_SHUT;
 use super::{flat_workgroups, reduce, tuning, winograd};
@@ -151,7 +151,7 @@ impl Op for ConvPoolGradWeight {
         } else {
             tuning::conv_pool_grad_weight(&self.geometry, target).splits
         };
-        if splits == 1 { vec![] } else { vec![partials(&self.geometry.weights(), splits)] }
+        reduce::partials(&self.geometry.weights(), splits)
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
@@ -163,8 +163,7 @@ impl Op for ConvPoolGradWeight {
         let (window, area) = (geometry.kernel + 1, geometry.kernel * geometry.kernel);
         let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
         let sums = tile.taps * tile.channels * area;
-        let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
-        let mut dispatches = vec![Dispatch {
+        reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_weight",
             specialization: Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
@@ -182,14 +181,9 @@ impl Op for ConvPoolGradWeight {
                 ("LANES", tile.lanes),
                 ("SUBGROUP", target.subgroup),
             ]),
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), to],
+            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), parts],
             workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-        }];
-        if tile.splits > 1 {
-            let elements = io.outputs[0].elements();
-            dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
-        }
-        dispatches
+        })
     }
 
     fn flops(&self, _io: Io) -> u64 {

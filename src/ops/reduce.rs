@@ -3,20 +3,36 @@
 use super::flat_workgroups;
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
-use crate::tape::{Dispatch, Operand};
+use crate::tape::{DType, Dispatch, Operand, TensorType};
 
 static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl");
 const LANES: usize = 64;
 
-/// total[i] = Σ_s partial[s, i] over `partials` slices of `elements`.
-pub fn sum_partials(from: Operand, to: Operand, partials: usize, elements: usize, target: &Target) -> Dispatch {
-    Dispatch {
+/// Scratch of [`split`]: `splits` copies of the result, or none.
+pub fn partials(result: &TensorType, splits: usize) -> Vec<TensorType> {
+    let dims = [&[splits], result.dims.as_slice()].concat();
+    if splits == 1 { vec![] } else { vec![TensorType { dims, dtype: DType::F32 }] }
+}
+
+/// A sum in `splits` parts (split-K): `parts` makes the dispatch that writes them to the operand it is given, which is
+/// output 0 where there is one part; otherwise scratch 0, and output 0 is their sum.
+pub fn split(
+    splits: usize,
+    elements: usize,
+    target: &Target,
+    parts: impl FnOnce(Operand) -> Dispatch,
+) -> Vec<Dispatch> {
+    if splits == 1 {
+        return vec![parts(Operand::Out(0))];
+    }
+    let sum = Dispatch {
         kernel: &KERNEL,
         entry: "sum_partials",
-        specialization: Specialization::constants(&[("ELEMENTS", elements), ("PARTIALS", partials), ("LANES", LANES)]),
-        bindings: vec![from, to],
+        specialization: Specialization::constants(&[("ELEMENTS", elements), ("PARTIALS", splits), ("LANES", LANES)]),
+        bindings: vec![Operand::Scratch(0), Operand::Out(0)],
         workgroups: flat_workgroups(elements, LANES, target),
-    }
+    };
+    vec![parts(Operand::Scratch(0)), sum]
 }
 
 /// total[0] = Σ_i partial[i] over `elements`, by one workgroup.

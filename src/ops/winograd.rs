@@ -33,8 +33,7 @@ pub fn grad_weight(geometry: &ConvGeometry, elements: usize, target: &Target) ->
     let tile = tuning::winograd_grad_weight(geometry, target);
     let blocks =
         geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
-    let to = if tile.splits == 1 { Operand::Out(0) } else { Operand::Scratch(0) };
-    let mut dispatches = vec![Dispatch {
+    reduce::split(tile.splits, elements, target, |parts| Dispatch {
         kernel: &GRAD_WEIGHT,
         entry: "grad_weight",
         specialization: constants(geometry).with(&[
@@ -48,13 +47,9 @@ pub fn grad_weight(geometry: &ConvGeometry, elements: usize, target: &Target) ->
             ("LANES", tile.lanes),
             ("SUBGROUP", tile.lanes),
         ]),
-        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), to],
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), parts],
         workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-    }];
-    if tile.splits > 1 {
-        dispatches.push(reduce::sum_partials(to, Operand::Out(0), tile.splits, elements, target));
-    }
-    dispatches
+    })
 }
 
 const FILTER_LANES: usize = 32;
