@@ -26,7 +26,8 @@
 //!
 //! Options: --device cpu|wgpu|cuda (cpu), --batch N (128), --ids N (8192), --repeats N (5), --steps N (3),
 //! --forward-only. `cpu` is Burn's flex backend, its fastest on processors without further libraries;
-//! RAYON_NUM_THREADS sets its threads. Prints one line of JSON with the images a second, median and best of the repeats.
+//! RAYON_NUM_THREADS sets its threads. On lavapipe (Mesa 22.3.6) `--device wgpu` dies of a segmentation fault in its
+//! first step. Prints one line of JSON with the images a second, median and best of the repeats.
 
 use burn::module::{Module, Param};
 use burn::nn::PaddingConfig2d;
