@@ -11,7 +11,12 @@
 
 // Bᵀ d B
 fn transform_input(d: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
-    var half: array<vec4f, TILE_AREA>;
+    return input_columns(input_columns(d));
+}
+
+// (Bᵀ d)ᵀ: the columns of d become rows, so that doing it twice takes the columns, then the rows.
+fn input_columns(d: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
+    var out: array<vec4f, TILE_AREA>;
     for (var j = 0u; j < TILE; j++) { // unroll
         var column: array<vec4f, TILE>;
         for (var i = 0u; i < TILE; i++) { // unroll
@@ -19,18 +24,7 @@ fn transform_input(d: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
         }
         let transformed = input_line(column);
         for (var i = 0u; i < TILE; i++) { // unroll
-            half[i * TILE + j] = transformed[i];
-        }
-    }
-    var out: array<vec4f, TILE_AREA>;
-    for (var i = 0u; i < TILE; i++) { // unroll
-        var row: array<vec4f, TILE>;
-        for (var j = 0u; j < TILE; j++) { // unroll
-            row[j] = half[i * TILE + j];
-        }
-        let transformed = input_line(row);
-        for (var j = 0u; j < TILE; j++) { // unroll
-            out[i * TILE + j] = transformed[j];
+            out[j * TILE + i] = transformed[i];
         }
     }
     return out;
@@ -38,7 +32,12 @@ fn transform_input(d: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
 
 // B m Bᵀ, the adjoint of transform_input.
 fn transform_input_adjoint(m: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
-    var half: array<vec4f, TILE_AREA>;
+    return input_columns_adjoint(input_columns_adjoint(m));
+}
+
+// (B m)ᵀ
+fn input_columns_adjoint(m: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
+    var out: array<vec4f, TILE_AREA>;
     for (var j = 0u; j < TILE; j++) { // unroll
         var column: array<vec4f, TILE>;
         for (var i = 0u; i < TILE; i++) { // unroll
@@ -46,18 +45,7 @@ fn transform_input_adjoint(m: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA
         }
         let transformed = input_line_adjoint(column);
         for (var i = 0u; i < TILE; i++) { // unroll
-            half[i * TILE + j] = transformed[i];
-        }
-    }
-    var out: array<vec4f, TILE_AREA>;
-    for (var i = 0u; i < TILE; i++) { // unroll
-        var row: array<vec4f, TILE>;
-        for (var j = 0u; j < TILE; j++) { // unroll
-            row[j] = half[i * TILE + j];
-        }
-        let transformed = input_line_adjoint(row);
-        for (var j = 0u; j < TILE; j++) { // unroll
-            out[i * TILE + j] = transformed[j];
+            out[j * TILE + i] = transformed[i];
         }
     }
     return out;

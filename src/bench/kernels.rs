@@ -1,9 +1,8 @@
 //! Every operation of the networks by itself.
 
-use super::Error;
+use super::{Error, training_options};
 use crate::gpu::Gpu;
-use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
-use crate::ops::Signal;
+use crate::net::{NetSpec, TrainingGraph};
 use crate::tape::{DType, Program, ProgramOptions, StepProfile, Store, Tape, TensorType};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -56,15 +55,7 @@ pub fn cases(shapes: &[Shapes]) -> Result<Vec<KernelCase>, Error> {
     let mut seen = HashSet::new();
     let mut cases = Vec::new();
     for Shapes { name: network, spec, images } in shapes {
-        let options = TrainingOptions {
-            images: *images,
-            margin: 3,
-            signal: Signal::L2,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            rate_scales: vec![],
-        };
-        let step = TrainingGraph::new(spec, &options)?.tape;
+        let step = TrainingGraph::new(spec, &training_options(*images))?.tape;
         for node in step.nodes() {
             let types: Vec<&TensorType> = node.inputs.iter().map(|input| step.ty(*input)).collect();
             if !seen.insert(format!("{:?} {types:?}", node.op)) {

@@ -15,7 +15,24 @@ pub use ceiling::Ceilings;
 pub use error::Error;
 pub use replay::{Replay, Run};
 
+use crate::net::TrainingOptions;
+use crate::ops::Signal;
 use crate::tape::StepProfile;
+
+/// Margin of the stored pictures, as in training.
+const MARGIN: usize = 3;
+
+/// The step that is measured: the L2 signal, momentum and weight decay as in training.
+fn training_options(images: usize) -> TrainingOptions {
+    TrainingOptions {
+        images,
+        margin: MARGIN,
+        signal: Signal::L2,
+        momentum: 0.9,
+        weight_decay: 5e-4,
+        rate_scales: vec![],
+    }
+}
 
 /// The shortest time of each dispatch in `repeats` runs of `profile`: other work on the machine only slows a dispatch
 /// down. `None` where the adapter has no timestamps.
@@ -33,15 +50,10 @@ fn fastest(
     Ok(Some(best))
 }
 
-/// Operations and shapes are in front of the bracket that names the kernel.
-fn operation(dispatch: &StepProfile) -> &str {
-    dispatch.label.split(" (").next().unwrap_or_default()
-}
-
 /// A profile books an operation's arithmetic on its first dispatch, which may only prepare that of the others: here it is
 /// shared out by their times, so that each has the rate of the operation as a whole.
 fn share_arithmetic(dispatches: &mut [StepProfile]) {
-    for of_one in dispatches.chunk_by_mut(|a, b| operation(a) == operation(b)) {
+    for of_one in dispatches.chunk_by_mut(|a, b| a.node == b.node) {
         let flops: u64 = of_one.iter().map(|dispatch| dispatch.flops).sum();
         let milliseconds: f64 = of_one.iter().map(|dispatch| dispatch.milliseconds).sum();
         if milliseconds > 0.0 {
@@ -59,12 +71,8 @@ mod tests {
     #[test]
     fn the_arithmetic_of_an_operation_is_shared_out_by_time() {
         let dispatch =
-            |label: &str, milliseconds, flops| StepProfile { label: label.into(), milliseconds, flops, bytes: 1 };
-        let mut dispatches = [
-            dispatch("gradient 3×4 (filter.wgsl:all)", 1.0, 800),
-            dispatch("gradient 3×4 (gradient.wgsl:all)", 3.0, 0),
-            dispatch("gradient 5×4 (gradient.wgsl:all)", 2.0, 70),
-        ];
+            |node, milliseconds, flops| StepProfile { node, label: "a".into(), milliseconds, flops, bytes: 1 };
+        let mut dispatches = [dispatch(4, 1.0, 800), dispatch(4, 3.0, 0), dispatch(5, 2.0, 70)];
         share_arithmetic(&mut dispatches);
         assert_eq!(dispatches.map(|dispatch| dispatch.flops), [200, 600, 70]);
     }

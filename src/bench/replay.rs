@@ -1,20 +1,15 @@
 //! Steps submitted as in use, several under way at once, on the same pictures again and again.
 
-use super::Error;
+use super::{Error, MARGIN, training_options};
 use crate::data::augment::Augment;
 use crate::data::loader::Batch;
-use crate::gpu::{Gpu, Meter, ReadbackRing, UploadRing};
-use crate::model::{Model, extractor::write_parameters, file::tensors_of};
-use crate::net::{ExtractorGraph, NetSpec, TrainingOptions, initial_values};
-use crate::ops::Signal;
-use crate::tape::{Program, ProgramOptions, StepProfile, Store};
+use crate::gpu::{Gpu, Meter};
+use crate::model::{ExtractionStep, file::tensors_of};
+use crate::net::{NetSpec, initial_values};
+use crate::tape::{StepProfile, Store};
 use crate::train::step::{DeviceMemory, StepSettings, TrainingStep};
 use std::time::Instant;
 
-/// Margin of the stored pictures, as in training.
-const MARGIN: usize = 3;
-/// Extractions under way at once, as in use.
-const IN_FLIGHT: usize = 3;
 /// Most submissions whose time on the device is taken: a query set's limit is 4096.
 const MOST_TIMED: usize = 1024;
 /// The rate is tiny: the same pictures again and again must not end in numbers that are slow to compute with.
@@ -30,17 +25,7 @@ pub struct Replay {
 
 enum Work {
     Training { step: Box<TrainingStep>, batch: Batch },
-    Extraction(Box<Extraction>),
-}
-
-/// The forward pass and its rings.
-struct Extraction {
-    graph: ExtractorGraph,
-    program: Program,
-    upload: UploadRing,
-    readback: ReadbackRing,
-    pictures: Vec<u8>,
-    augment: Vec<Augment>,
+    Extraction { step: Box<ExtractionStep>, pictures: Vec<u8>, augment: Vec<Augment> },
 }
 
 /// What a run of steps took.
@@ -92,14 +77,7 @@ impl Replay {
     /// # Errors
     /// A network or a tensor that the adapter or the network's rules forbid.
     pub fn training(gpu: &Gpu, spec: &NetSpec, images: usize, nets: usize) -> Result<Self, Error> {
-        let options = TrainingOptions {
-            images,
-            margin: MARGIN,
-            signal: Signal::L2,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            rate_scales: vec![],
-        };
+        let options = training_options(images);
         let step = Box::new(TrainingStep::new(gpu, spec, &options, &mut parameters(gpu, spec, nets)?)?);
         let people = (images as u32 / 2).max(1);
         let batch = Batch {
@@ -119,19 +97,10 @@ impl Replay {
     /// # Errors
     /// A network, batch or tensor that the adapter or the network's rules forbid.
     pub fn extraction(gpu: &Gpu, spec: &NetSpec, images: usize) -> Result<Self, Error> {
-        let graph = ExtractorGraph::new(spec, images)?;
-        let mut store = parameters(gpu, spec, 1)?;
-        let program = Program::compile(gpu, &graph.tape, &mut store, &[graph.features], ProgramOptions::default())?;
-        let bytes = |var| program.place(var).2;
-        let extraction = Extraction {
-            upload: UploadRing::new(gpu, bytes(graph.pictures) + bytes(graph.augment), IN_FLIGHT)?,
-            readback: ReadbackRing::new(gpu, bytes(graph.features), IN_FLIGHT)?,
-            graph,
-            program,
-            pictures: pictures(spec, images, 0),
-            augment: vec![Augment::NONE; images],
-        };
-        Ok(Self { gpu: gpu.clone(), work: Work::Extraction(Box::new(extraction)), images })
+        let step = ExtractionStep::new(gpu, spec, &mut parameters(gpu, spec, 1)?, images)?;
+        let (pictures, augment) = (pictures(spec, images, 0), vec![Augment::NONE; images]);
+        let work = Work::Extraction { step: Box::new(step), pictures, augment };
+        Ok(Self { gpu: gpu.clone(), work, images })
     }
 
     /// Submits `steps` steps and waits for the last.
@@ -149,12 +118,17 @@ impl Replay {
                     let nets = step.nets();
                     step.submit_metered(&vec![&*batch; nets], &vec![SETTINGS; nets], &mut meter)?;
                 }
-                Work::Extraction(extraction) => extraction.submit(&self.gpu, &mut meter)?,
+                Work::Extraction { step, pictures, augment } => {
+                    if step.is_full() {
+                        step.take()?;
+                    }
+                    step.submit(pictures, augment, 0, &mut meter)?;
+                }
             }
         }
         match &mut self.work {
             Work::Training { step, .. } => while step.take_nets()?.is_some() {},
-            Work::Extraction(extraction) => while extraction.readback.take_oldest()?.is_some() {},
+            Work::Extraction { step, .. } => while step.take()?.is_some() {},
         }
         Ok(Run {
             steps,
@@ -175,7 +149,7 @@ impl Replay {
         super::fastest(repeats, || {
             Ok(match &self.work {
                 Work::Training { step, .. } => step.profile()?,
-                Work::Extraction(extraction) => extraction.program.profile()?,
+                Work::Extraction { step, .. } => step.program().profile()?,
             })
         })
     }
@@ -184,13 +158,13 @@ impl Replay {
     pub fn memory(&self) -> DeviceMemory {
         match &self.work {
             Work::Training { step, .. } => step.memory(),
-            Work::Extraction(extraction) => {
-                let plan = extraction.program.memory();
+            Work::Extraction { step, .. } => {
+                let plan = step.program().memory();
                 DeviceMemory {
                     parameters: plan.persistent_bytes,
                     activations: plan.activation_bytes(),
                     unshared_activations: plan.unshared_bytes,
-                    staging: plan.input_bytes + extraction.upload.total_bytes() + extraction.readback.total_bytes(),
+                    staging: plan.input_bytes + step.ring_bytes(),
                 }
             }
         }
@@ -200,7 +174,7 @@ impl Replay {
     pub fn dispatches(&self) -> usize {
         match &self.work {
             Work::Training { step, .. } => step.dispatches(),
-            Work::Extraction(extraction) => extraction.program.dispatches(),
+            Work::Extraction { step, .. } => step.program().dispatches(),
         }
     }
 
@@ -208,7 +182,7 @@ impl Replay {
     pub fn nets(&self) -> usize {
         match &self.work {
             Work::Training { step, .. } => step.nets(),
-            Work::Extraction(_) => 1,
+            Work::Extraction { .. } => 1,
         }
     }
 
@@ -216,33 +190,8 @@ impl Replay {
     pub fn slices(&self) -> usize {
         match &self.work {
             Work::Training { step, .. } => step.slices().count(),
-            Work::Extraction(_) => 1,
+            Work::Extraction { .. } => 1,
         }
-    }
-}
-
-impl Extraction {
-    fn submit(&mut self, gpu: &Gpu, meter: &mut Meter) -> Result<(), Error> {
-        if self.readback.is_full() {
-            self.readback.take_oldest()?;
-        }
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        meter.begin(&mut encoder);
-        let (pictures, pictures_offset, _) = self.program.place(self.graph.pictures);
-        let (augment, augment_offset, _) = self.program.place(self.graph.augment);
-        self.upload.upload(
-            &mut encoder,
-            &[
-                (&[self.pictures.as_slice()], pictures, pictures_offset),
-                (&[bytemuck::cast_slice(&self.augment)], augment, augment_offset),
-            ],
-        )?;
-        self.program.encode(&mut encoder);
-        self.readback.copy(&mut encoder, &[self.program.place(self.graph.features)]);
-        meter.submit(gpu, encoder);
-        self.upload.submitted();
-        self.readback.submitted(0);
-        Ok(gpu.poll()?)
     }
 }
 
@@ -250,22 +199,13 @@ impl Extraction {
 fn parameters(gpu: &Gpu, spec: &NetSpec, nets: usize) -> Result<Store, Error> {
     spec.check()?;
     let mut store = Store::with_nets(nets);
-    let model = untrained(spec);
-    for net in 0..nets {
-        write_parameters(gpu, &model, &mut store, net)?;
+    for parameter in tensors_of(spec) {
+        let values = parameter.pad(&initial_values(&parameter, 1));
+        for net in 0..nets {
+            store.write_net(gpu, net, parameter.name, &parameter.device_type(), &values)?;
+        }
     }
     Ok(store)
-}
-
-fn untrained(spec: &NetSpec) -> Model {
-    Model {
-        spec: spec.clone(),
-        crop: Default::default(),
-        mirror: false,
-        threshold: None,
-        trained_on: "nothing".into(),
-        parameters: tensors_of(spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect(),
-    }
 }
 
 /// Bytes that look like noise: the time of a step does not depend on what the pictures show.

@@ -1,24 +1,17 @@
-//! Pictures to embeddings on the device.
+//! Pictures to embeddings.
 
-use super::{Error, Model};
+use super::{Error, ExtractionStep, Model};
 use crate::data::augment::Augment;
 use crate::data::loader::{Prefetcher, SequentialPlan};
 use crate::data::store::ImageStore;
-use crate::gpu::{Gpu, ReadbackRing, UploadRing};
-use crate::net::{ExtractorGraph, NetSpec};
-use crate::tape::{Program, ProgramOptions, Store};
+use crate::gpu::{Gpu, Meter};
+use crate::net::NetSpec;
+use crate::tape::Store;
 use std::sync::Arc;
-
-/// Batches under way at once.
-const IN_FLIGHT: usize = 3;
 
 /// Computes embeddings with a network whose parameters live in a [`Store`]: a trained [`Model`], or one in training.
 pub struct Extractor {
-    gpu: Gpu,
-    graph: ExtractorGraph,
-    program: Program,
-    upload: UploadRing,
-    readback: ReadbackRing,
+    step: ExtractionStep,
     images: usize,
     dimension: usize,
     mirror: bool,
@@ -31,12 +24,8 @@ impl Extractor {
     /// # Errors
     /// A batch that the adapter's limits forbid.
     pub fn new(gpu: &Gpu, spec: &NetSpec, store: &mut Store, images: usize, mirror: bool) -> Result<Self, Error> {
-        let graph = ExtractorGraph::new(spec, images)?;
-        let program = Program::compile(gpu, &graph.tape, store, &[graph.features], ProgramOptions::default())?;
-        let bytes = |var| program.place(var).2;
-        let upload = UploadRing::new(gpu, bytes(graph.pictures) + bytes(graph.augment), IN_FLIGHT)?;
-        let readback = ReadbackRing::new(gpu, bytes(graph.features), IN_FLIGHT)?;
-        Ok(Self { gpu: gpu.clone(), graph, program, upload, readback, images, dimension: spec.embedding, mirror })
+        let step = ExtractionStep::new(gpu, spec, store, images)?;
+        Ok(Self { step, images, dimension: spec.embedding, mirror })
     }
 
     /// An extractor with the parameters of a trained model.
@@ -60,7 +49,7 @@ impl Extractor {
     /// A picture that cannot be read, or a device that stopped.
     pub fn embed(&mut self, images: &Arc<ImageStore>, progress: &dyn Fn(usize)) -> Result<Vec<f32>, Error> {
         // Results that an earlier call left behind when it failed.
-        while self.readback.take_oldest()?.is_some() {}
+        while self.step.take()?.is_some() {}
         let count = images.len();
         let mut embeddings = vec![0.0; count * self.dimension];
         let plan = SequentialPlan::new(vec![0; count], self.images);
@@ -71,10 +60,10 @@ impl Extractor {
         while let Some(batch) = batches.next() {
             let batch = batch?;
             for augment in passes {
-                if self.readback.is_full() {
+                if self.step.is_full() {
                     self.take(passes.len(), &mut embeddings)?;
                 }
-                self.submit(&batch.images, &vec![*augment; self.images], tag)?;
+                self.step.submit(&batch.images, &vec![*augment; self.images], tag, &mut Meter::default())?;
                 tag += 1;
             }
             progress((tag as usize / passes.len() * self.images).min(count));
@@ -84,28 +73,9 @@ impl Extractor {
         Ok(embeddings)
     }
 
-    fn submit(&mut self, pictures: &[u8], augment: &[Augment], tag: u64) -> Result<(), Error> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let (picture_buffer, picture_offset, _) = self.program.place(self.graph.pictures);
-        let (augment_buffer, augment_offset, _) = self.program.place(self.graph.augment);
-        self.upload.upload(
-            &mut encoder,
-            &[
-                (&[pictures], picture_buffer, picture_offset),
-                (&[bytemuck::cast_slice(augment)], augment_buffer, augment_offset),
-            ],
-        )?;
-        self.program.encode(&mut encoder);
-        self.readback.copy(&mut encoder, &[self.program.place(self.graph.features)]);
-        self.gpu.queue().submit([encoder.finish()]);
-        self.upload.submitted();
-        self.readback.submitted(tag);
-        Ok(self.gpu.poll()?)
-    }
-
     /// Adds the oldest finished pass to the rows it belongs to; false when none is under way.
     fn take(&mut self, passes: usize, embeddings: &mut [f32]) -> Result<bool, Error> {
-        let Some((tag, vectors)) = self.readback.take_oldest()? else { return Ok(false) };
+        let Some((tag, vectors)) = self.step.take()? else { return Ok(false) };
         let padded = self.images.next_multiple_of(4);
         let first = tag as usize / passes * self.images;
         let rows = embeddings[first * self.dimension..].chunks_exact_mut(self.dimension).take(self.images);

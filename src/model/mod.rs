@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`checkpoint`] | named tensors and text in safetensors files |
 //! | [`file`](mod@file) | what a model file holds, its documented names, loading and saving |
-//! | [`extractor`] | pictures to embeddings on the device |
+//! | [`extraction`] | the forward pass on the device, several under way at once |
+//! | [`extractor`] | pictures to embeddings |
 
 pub mod checkpoint;
+pub mod extraction;
 pub mod extractor;
 pub mod file;
 
+pub use extraction::ExtractionStep;
 pub use extractor::Extractor;
 pub use file::{ChosenThreshold, Model};
 

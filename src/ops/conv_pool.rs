@@ -47,12 +47,13 @@ impl ConvPool {
     }
 }
 
-fn pooled_constants(geometry: &ConvGeometry) -> [(&'static str, usize); 3] {
-    [
+/// The constants that every kernel of a convolution with its pool declares.
+pub(super) fn constants(geometry: &ConvGeometry) -> Specialization {
+    Specialization::constants(&geometry.constants()).with(&[
         ("POOLED_HEIGHT", geometry.out_height / 2),
         ("POOLED_WIDTH", geometry.out_width / 2),
         ("KERNEL_AREA", geometry.kernel * geometry.kernel),
-    ]
+    ])
 }
 
 impl Op for ConvPool {
@@ -72,16 +73,15 @@ impl Op for ConvPool {
         let geometry = self.geometry(io.inputs[0]).expect("checked by infer");
         let tile = tuning::conv_pool_forward(&geometry, target);
         let window = geometry.kernel + 1;
-        let mut specialization =
-            Specialization::constants(&geometry.constants()).with(&pooled_constants(&geometry)).with(&[
-                ("WINDOW", window),
-                ("WINDOW_AREA", window * window),
-                ("CHANNEL_VECS", tile.channels),
-                ("SUMS", tile.channels * 16),
-                ("SUBGROUP", target.subgroup),
-                ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
-                ("LANES", tile.lanes),
-            ]);
+        let mut specialization = constants(&geometry).with(&[
+            ("WINDOW", window),
+            ("WINDOW_AREA", window * window),
+            ("CHANNEL_VECS", tile.channels),
+            ("SUMS", tile.channels * 16),
+            ("SUBGROUP", target.subgroup),
+            ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
+            ("LANES", tile.lanes),
+        ]);
         specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
         specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
         let blocks = geometry.out_vecs().div_ceil(tile.channels);
@@ -157,7 +157,7 @@ impl Op for ConvPoolGradWeight {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         if tuning::winograd(geometry, target) {
-            return winograd::grad_weight(geometry, io.outputs[0].elements(), target);
+            return winograd::grad_weight(geometry, target);
         }
         let tile = tuning::conv_pool_grad_weight(geometry, target);
         let (window, area) = (geometry.kernel + 1, geometry.kernel * geometry.kernel);
@@ -166,7 +166,7 @@ impl Op for ConvPoolGradWeight {
         reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_weight",
-            specialization: Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
+            specialization: constants(geometry).with(&[
                 ("TILES", geometry.tiles()),
                 ("WINDOW", window),
                 ("WINDOW_AREA", window * window),
@@ -215,7 +215,7 @@ impl Op for ConvPoolGradBias {
         vec![Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_bias",
-            specialization: Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
+            specialization: constants(geometry).with(&[
                 ("TILES", geometry.tiles()),
                 ("LANES", tuning::bias_lanes(target)),
                 ("SUBGROUP", target.subgroup),
@@ -260,20 +260,19 @@ impl Op for ConvPoolGradData {
         let cells = geometry.kernel / 2 + 1;
         let one_tile = geometry.tiles() == 1;
         let pairings = if one_tile { geometry.kernel } else { geometry.kernel + geometry.kernel / 2 };
-        let mut specialization =
-            Specialization::constants(&geometry.constants()).with(&pooled_constants(geometry)).with(&[
-                ("CELLS", cells),
-                ("EXPANDED", 2 * cells),
-                ("EXPANDED_AREA", 4 * cells * cells),
-                ("CHANNEL_TILE", tile.channels),
-                ("ONE_TILE", usize::from(one_tile)),
-                ("PAIRINGS", pairings),
-                ("PAIRED_AREA", pairings * pairings),
-                ("SUMS", tile.channels * 4),
-                ("LANES", tile.lanes),
-                ("SUBGROUP", target.subgroup),
-                ("HELD", (tile.channels * pairings * pairings).div_ceil(target.subgroup)),
-            ]);
+        let mut specialization = constants(geometry).with(&[
+            ("CELLS", cells),
+            ("EXPANDED", 2 * cells),
+            ("EXPANDED_AREA", 4 * cells * cells),
+            ("CHANNEL_TILE", tile.channels),
+            ("ONE_TILE", usize::from(one_tile)),
+            ("PAIRINGS", pairings),
+            ("PAIRED_AREA", pairings * pairings),
+            ("SUMS", tile.channels * 4),
+            ("LANES", tile.lanes),
+            ("SUBGROUP", target.subgroup),
+            ("HELD", (tile.channels * pairings * pairings).div_ceil(target.subgroup)),
+        ]);
         specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
         let blocks = geometry.in_height.div_ceil(2) * geometry.in_width.div_ceil(2);
         vec![Dispatch {

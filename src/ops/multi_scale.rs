@@ -2,7 +2,7 @@
 //! al., section 2). The inputs are not copied together: each is one dispatch of `conv_forward.wgsl`, the second of which
 //! adds to what the first wrote.
 
-use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, forward};
+use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, forward, reference};
 use super::elementwise::ReluGrad;
 use super::geometry::ConvGeometry;
 use crate::gpu::Target;
@@ -91,18 +91,12 @@ impl Op for MultiScale {
     }
 
     fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let images = io.outputs[0].dims[3];
-        let mut out: Vec<f64> =
-            (0..self.out_channels).flat_map(|o| std::iter::repeat_n(inputs[BIAS][o], images)).collect();
-        for [input, weights] in BRANCHES {
-            let columns = io.inputs[weights].dims[2];
-            for (index, value) in out.iter_mut().enumerate() {
-                let (o, n) = (index / images, index % images);
-                let products = (0..inputs[input].len() / images)
-                    .map(|i| inputs[weights][i * columns + o] * inputs[input][i * images + n]);
-                *value += products.sum::<f64>();
-            }
-        }
+        let of_branch = |[input, weights]: [usize; 2], bias: &[f64]| {
+            reference::forward(&self.geometry(io.inputs[input]), inputs[input], inputs[weights], bias)
+        };
+        let mut out = of_branch(BRANCHES[0], inputs[BIAS]);
+        let other = of_branch(BRANCHES[1], &vec![0.0; inputs[BIAS].len()]);
+        out.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
         out.iter_mut().for_each(|value| *value = if *value <= 0.0 { 0.0 } else { *value });
         vec![out]
     }

@@ -3,6 +3,7 @@
 //!
 //! [`super::conv_pool`] uses these dispatches where [`super::tuning`] says that they win.
 
+use super::conv_pool::constants;
 use super::geometry::ConvGeometry;
 use super::{flat_workgroups, reduce, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
@@ -22,18 +23,13 @@ const AREA: usize = SIDE * SIDE;
 /// Output channels that a step of the data gradient takes; it divides 4, to which their number is rounded up.
 const DEPTH: usize = 2;
 
-fn constants(geometry: &ConvGeometry) -> Specialization {
-    Specialization::constants(&geometry.constants())
-        .with(&[("POOLED_HEIGHT", geometry.out_height / 2), ("POOLED_WIDTH", geometry.out_width / 2)])
-}
-
 /// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning
 /// splits it.
-pub fn grad_weight(geometry: &ConvGeometry, elements: usize, target: &Target) -> Vec<Dispatch> {
+pub fn grad_weight(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
     let tile = tuning::winograd_grad_weight(geometry, target);
     let blocks =
         geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
-    reduce::split(tile.splits, elements, target, |parts| Dispatch {
+    reduce::split(tile.splits, geometry.weights().elements(), target, |parts| Dispatch {
         kernel: &GRAD_WEIGHT,
         entry: "grad_weight",
         specialization: constants(geometry).with(&[

@@ -31,6 +31,7 @@ struct Placed {
 }
 
 struct Step {
+    node: usize,
     label: String,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -42,6 +43,8 @@ struct Step {
 /// What one dispatch of a profiled run did.
 #[derive(Debug, Clone)]
 pub struct StepProfile {
+    /// The operation's number on the tape: dispatches of one follow each other.
+    pub node: usize,
     /// Operation, shape of its result, kernel and entry point.
     pub label: String,
     /// Time on the device.
@@ -317,6 +320,7 @@ impl Program {
         self.gpu.queue().submit([encoder.finish()]);
         let times = timestamps.read(&self.gpu)?;
         let profiles = self.steps.iter().zip(times).map(|(step, milliseconds)| StepProfile {
+            node: step.node,
             label: step.label.clone(),
             milliseconds,
             flops: step.flops,
@@ -422,7 +426,8 @@ fn compile_steps(
                 .collect();
             // An operation's arithmetic is booked on its first dispatch; the others only reduce.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
-            planned.push((node.op.name(), dims.join("×"), dispatch, places, std::mem::take(&mut flops_left)));
+            let operation = format!("{} {}", node.op.name(), dims.join("×"));
+            planned.push((index, operation, dispatch, places, std::mem::take(&mut flops_left)));
         }
     }
     use rayon::prelude::*;
@@ -433,9 +438,9 @@ fn compile_steps(
     planned
         .into_iter()
         .zip(pipelines)
-        .map(|((op, shape, dispatch, places, flops), pipeline)| {
+        .map(|((node, operation, dispatch, places, flops), pipeline)| {
             let pipeline = pipeline?;
-            let label = format!("{op} {shape} ({}:{})", dispatch.kernel.file, dispatch.entry);
+            let label = format!("{operation} ({}:{})", dispatch.kernel.file, dispatch.entry);
             // The tail guard is inside the binding: hardware discards writes past a binding's end, which would hide them.
             let tail = if options.guarded { GUARD_BYTES } else { 0 };
             let entries: Vec<wgpu::BindGroupEntry> = places
@@ -460,7 +465,7 @@ fn compile_steps(
                 return Err(gpu::Error::Kernel { kernel: label, reason: error.to_string() }.into());
             }
             let bytes = places.iter().map(|place| place.bytes).sum();
-            Ok(Step { label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
+            Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
         .collect()
 }

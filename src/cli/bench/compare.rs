@@ -1,11 +1,11 @@
 //! `deepid2 bench compare`: the engine in turn with another program. Two programs on a shared machine can only be
 //! compared round by round: its speed changes from minute to minute.
 
-use super::record::{CompareRecord, Measured, Record, Round, Stamp, Work};
+use super::record::{CompareRecord, Measured, Record, Round, Spread, Stamp, Work};
 use super::step::{WARM_UP_STEPS, compile};
 use anyhow::Result;
 use clap::Args;
-use deepid2::bench::{Replay, Run};
+use deepid2::bench::Replay;
 use deepid2::gpu::Gpu;
 use serde_json::Value;
 use std::path::Path;
@@ -102,9 +102,8 @@ pub fn run(args: &CompareArgs, gpu: &Gpu) -> Result<ExitCode> {
 fn engine_speed(engine: &mut Replay, args: &CompareArgs) -> Result<f64> {
     // The caches hold what the peer left there.
     engine.run(1)?;
-    let mut runs = (0..args.repeats).map(|_| Ok(engine.run(args.steps as usize)?)).collect::<Result<Vec<Run>>>()?;
-    runs.sort_by(|a, b| a.images_per_second().total_cmp(&b.images_per_second()));
-    Ok(runs[runs.len() / 2].images_per_second())
+    let speeds = (0..args.repeats).map(|_| Ok(engine.run(args.steps as usize)?.images_per_second()));
+    Ok(Spread::of(speeds.collect::<Result<Vec<f64>>>()?).map_or(f64::NAN, |spread| spread.median))
 }
 
 fn print_result(record: &CompareRecord) {
