@@ -81,7 +81,7 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let c = first + t;
             let n = (group.x * IMAGE_VECS + m) * LANES + lane;
             if (n < BATCH_VECS && c < IN_CHANNELS) {
-                grad[(c * positions + y * IN_WIDTH + x) * BATCH_VECS + n] = sums[t * IMAGE_VECS + m];
+                grad[(c * positions + y * IN_WIDTH + x) * BATCH_VECS + n] = plain_zeros(sums[t * IMAGE_VECS + m]);
             }
         }
     }

@@ -86,7 +86,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
         let tap = first_tap + t;
         if (tap < taps && vec < OUT_VECS) {
             let row = (split * TILES + tile) * taps + tap;
-            grad_weights[row * OUT_VECS + vec] = select(vec4f(0.0), sums[t], real);
+            grad_weights[row * OUT_VECS + vec] = select(vec4f(0.0), plain_zeros(sums[t]), real);
         }
     }
 }

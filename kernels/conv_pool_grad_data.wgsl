@@ -146,7 +146,7 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                 let y = 2u * by + a;
                 let x = 2u * bx + b;
                 if (image < BATCH_VECS && c < IN_CHANNELS && y < IN_HEIGHT && x < IN_WIDTH) {
-                    grad[((c * IN_HEIGHT + y) * IN_WIDTH + x) * BATCH_VECS + n] = sums[t * 4u + a * 2u + b];
+                    grad[((c * IN_HEIGHT + y) * IN_WIDTH + x) * BATCH_VECS + n] = plain_zeros(sums[t * 4u + a * 2u + b]);
                 }
             }
         }

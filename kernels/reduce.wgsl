@@ -20,7 +20,7 @@ fn sum_partials(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
     for (var s = 0u; s < PARTIALS; s++) {
         sum += partial[s * ELEMENTS + i];
     }
-    total[i] = sum;
+    total[i] = plain_zero(sum);
 }
 
 var<workgroup> lane_sums: array<f32, LANES>;
@@ -37,5 +37,5 @@ fn sum_all(@builtin(local_invocation_index) lane: u32) {
         if (lane < half) { lane_sums[lane] += lane_sums[lane + half]; }
         workgroupBarrier();
     }
-    if (lane == 0u) { total[0] = lane_sums[0]; }
+    if (lane == 0u) { total[0] = plain_zero(lane_sums[0]); }
 }

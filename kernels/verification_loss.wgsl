@@ -43,7 +43,7 @@ fn sum_over_lanes(lane: u32, value: vec4f) -> vec4f {
         if (lane < half) { lane_sums[lane] += lane_sums[lane + half]; }
         workgroupBarrier();
     }
-    return lane_sums[0];
+    return plain_zeros(lane_sums[0]);
 }
 
 @compute @workgroup_size(LANES)

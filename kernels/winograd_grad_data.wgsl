@@ -116,7 +116,7 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                         let index = ((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + 2u * q + j) * BATCH_VECS + n;
                         var value = kept[place] + patch_of_window[i * TILE + j];
                         if (adds) { value += grad[index]; }
-                        grad[index] = value;
+                        grad[index] = plain_zeros(value);
                     }
                     kept[place] = patch_of_window[i * TILE + j + 2u];
                 }

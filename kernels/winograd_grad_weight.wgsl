@@ -120,7 +120,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
             if (first_in + c < IN_CHANNELS && o < OUT_VECS * 4u) {
                 let first = ((split * TILES + tile) * IN_CHANNELS + first_in + c) * KERNEL_AREA;
                 for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
-                    grad_weights[(first + tap) * OUT_VECS * 4u + o] = select(0.0, taps[tap], o < OUT_CHANNELS);
+                    grad_weights[(first + tap) * OUT_VECS * 4u + o] = select(0.0, plain_zero(taps[tap]), o < OUT_CHANNELS);
                 }
             }
         }

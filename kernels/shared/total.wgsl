@@ -7,7 +7,7 @@ fn total(value: f32, lane: u32) -> f32 {
         for (var l = 0u; l < SUBGROUP; l++) { // unroll
             sum += subgroupBroadcast(value, l);
         }
-        return sum;
+        return plain_zero(sum);
     }
     workgroupBarrier();
     lane_sums[lane] = value;
@@ -15,5 +15,5 @@ fn total(value: f32, lane: u32) -> f32 {
     for (var l = 0u; l < LANES; l++) {
         sum += lane_sums[l];
     }
-    return sum;
+    return plain_zero(sum);
 }

@@ -9,8 +9,8 @@ use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
 static FORWARD: Kernel = kernel!("conv_forward.wgsl");
-static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "total.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl", "zero.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "total.wgsl");
 
 /// out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · input[c, y + i, x + j, n]), t the weight tile
 /// of (y, x). Inputs: input, weights, bias with the shapes of [`ConvGeometry`].
@@ -413,6 +413,13 @@ mod tests {
                 check(case.bilinear());
             }
         }
+    }
+
+    #[test]
+    fn sums_of_zeros_have_one_sign_in_every_text_of_a_kernel() {
+        // Shut ReLUs and negative weights: the data gradient of several nets had +0 where that of one had −0.
+        let conv = Conv { out_channels: 1, kernel: 4, sharing: Sharing::Everywhere, relu: true, flatten: false };
+        check(Case::new(conv, inputs(&conv, &[1, 4, 4, 4], 15096485516044942405)).kinked());
     }
 
     #[test]

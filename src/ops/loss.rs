@@ -8,7 +8,7 @@ use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, 
 use serde::{Deserialize, Serialize};
 
 static SOFTMAX: Kernel = kernel!("softmax_loss.wgsl", "linear.wgsl");
-static VERIFICATION: Kernel = kernel!("verification_loss.wgsl", "linear.wgsl");
+static VERIFICATION: Kernel = kernel!("verification_loss.wgsl", "linear.wgsl", "zero.wgsl");
 const LANES: usize = 64;
 const PAIR_LANES: usize = 32;
 const CLASS_LANES: usize = 32;

@@ -5,7 +5,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{DType, Dispatch, Operand, TensorType};
 
-static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl");
+static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl", "zero.wgsl");
 const LANES: usize = 64;
 
 /// Scratch of [`split`]: `splits` copies of the result, or none.

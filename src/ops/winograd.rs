@@ -11,8 +11,8 @@ use crate::kernel;
 use crate::tape::{Dispatch, Operand, TensorType};
 
 static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd3.wgsl", "winograd.wgsl");
-static GRAD_DATA: Kernel = kernel!("winograd_grad_data.wgsl", "winograd3.wgsl", "winograd.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("winograd_grad_weight.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_DATA: Kernel = kernel!("winograd_grad_data.wgsl", "zero.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
 /// Side of the square filters that the kernels take.
 pub const KERNEL: usize = 3;
