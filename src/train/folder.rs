@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::config::TrainConfig;
+use super::run::Member;
 use std::path::{Path, PathBuf};
 
 /// File names in a run's folder.
@@ -52,24 +53,18 @@ pub(super) fn check_nets(out: &Path, nets: usize, resume: bool) -> Result<(), Er
     }
 }
 
-/// Makes sure that `out` can take the run of `configs`, one a net, or holds it where it is to be resumed; creates the
-/// folders.
-///
-/// # Errors
-/// Another run in `out`, nothing to resume or other settings, or a folder that cannot be created.
-pub(super) fn prepare(configs: &[TrainConfig], out: &Path, resume: bool) -> Result<(), Error> {
-    for (config, folder) in configs.iter().zip(of_nets(out, configs.len())) {
-        prepare_one(config, &folder, resume)?;
-    }
-    Ok(())
-}
-
-fn has_begun(out: &Path) -> bool {
+/// Whether a run of one net was begun in `out`.
+pub fn has_begun(out: &Path) -> bool {
     [names::CONFIG, names::LAST].iter().any(|name| out.join(name).exists())
 }
 
-fn prepare_one(config: &TrainConfig, out: &Path, resume: bool) -> Result<(), Error> {
-    if resume {
+/// Makes sure that a net's folder can take its run, or holds it where it is to be resumed; creates the folder.
+///
+/// # Errors
+/// Another run in it, nothing to resume or other settings, or a folder that cannot be created.
+pub(super) fn prepare(member: &Member) -> Result<(), Error> {
+    let Member { config, folder: out, resume } = member;
+    if *resume {
         for missing in [names::CONFIG, names::LAST] {
             if !out.join(missing).is_file() {
                 let run = out.into();
@@ -85,20 +80,18 @@ fn prepare_one(config: &TrainConfig, out: &Path, resume: bool) -> Result<(), Err
     } else if has_begun(out) && !ended_before_a_checkpoint(out) {
         return Err(Error::RunExists { run: out.into() });
     }
-    std::fs::create_dir_all(out).map_err(|source| Error::CreateFolder { path: out.into(), source })
+    std::fs::create_dir_all(out).map_err(|source| Error::CreateFolder { path: out.clone(), source })
 }
 
 /// Whether the folder holds a run that was killed, or diverged, before it saved anything worth keeping: the same command
 /// may then begin it again.
-fn ended_before_a_checkpoint(out: &Path) -> bool {
+pub fn ended_before_a_checkpoint(out: &Path) -> bool {
     let saved = [names::LAST, names::BEST].iter().any(|name| out.join(name).exists());
     !saved && out.join(names::METRICS).is_file() && TrainConfig::load(&out.join(names::CONFIG)).is_ok()
 }
 
-/// Removes what [`prepare`] created in a folder that was not there before, as long as nothing is in it.
-pub(super) fn remove_empty(out: &Path, nets: usize) {
-    for folder in of_nets(out, nets).iter().map(PathBuf::as_path).chain([out]) {
-        // Removes an empty folder only; where it cannot, nothing is lost.
-        let _ = std::fs::remove_dir(folder);
-    }
+/// Removes a folder that [`prepare`] created around those of several nets, as long as nothing is in it.
+pub(super) fn remove_empty(out: &Path) {
+    // Removes an empty folder only; where it cannot, nothing is lost.
+    let _ = std::fs::remove_dir(out);
 }

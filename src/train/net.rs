@@ -7,7 +7,7 @@ use super::folder::names;
 use super::log::StepLog;
 use super::metrics::{MetricsWriter, Record, StepReport, ValidationReport};
 use super::progress::Progress;
-use super::run::{Floors, Outcome};
+use super::run::{Floors, Member, Outcome};
 use super::state::{self, RunState};
 use super::step::{DeviceMemory, StepResult, StepSettings};
 use super::validation::{Validated, Validation};
@@ -20,7 +20,7 @@ use crate::net::initial_values;
 use crate::ops::Signal;
 use crate::tape::Store;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The device and what all nets have on it.
 pub(super) struct Shared<'a> {
@@ -82,18 +82,16 @@ impl NetValidation {
 
 impl<'a> NetRun<'a> {
     /// A net whose parameters are on the device: draws the pairs of held-out identities, compiles what embeds them, and
-    /// begins, or goes on with, the records in `out`.
+    /// begins, or goes on with, the records in its folder.
     ///
     /// # Errors
     /// Too few identities, pictures that cannot be read, limits of the adapter, or a folder that cannot be written.
     pub fn start(
-        config: &'a TrainConfig,
-        out: PathBuf,
+        Member { config, folder, resume }: &'a Member,
         data: TrainingData,
         (model, state): (Model, RunState),
         number: Number,
         shared: &mut Shared,
-        resume: bool,
     ) -> Result<Self, Error> {
         let validation = match data.validation.identities.is_empty() {
             true => None,
@@ -105,7 +103,7 @@ impl<'a> NetRun<'a> {
                 Some(NetValidation { validation, copy })
             }
         };
-        let path = out.join(names::METRICS);
+        let path = folder.join(names::METRICS);
         let steps_per_epoch = data.sampler.steps_per_epoch();
         let total_steps = steps_per_epoch.saturating_mul(config.epochs);
         let plan = TrainingPlan { sampler: data.sampler.clone(), augmentation: config.augmentation, seed: config.seed };
@@ -118,7 +116,7 @@ impl<'a> NetRun<'a> {
             log: StepLog::new(steps_per_epoch, config.batch, &state),
             number,
             config,
-            out,
+            out: folder.clone(),
             model,
             validation,
             floors: None,
@@ -326,20 +324,18 @@ impl<'a> NetRun<'a> {
     }
 }
 
-/// Puts a net's parameters and momentum on the device: new ones, or those of the run in `out`.
+/// Puts a net's parameters and momentum on the device: new ones, or those of the run in its folder.
 ///
 /// # Errors
 /// A checkpoint that is damaged or of other data, or memory that does not suffice.
 pub(super) fn load(
-    config: &TrainConfig,
-    out: &Path,
+    Member { config, folder, resume }: &Member,
     data: &TrainingData,
     net: usize,
     shared: &mut Shared,
-    resume: bool,
 ) -> Result<(Model, RunState), Error> {
-    if resume {
-        let path = out.join(names::LAST);
+    if *resume {
+        let path = folder.join(names::LAST);
         let (model, state) = state::load(&path, shared.gpu, &mut shared.store, net, config.margin_every)?;
         if model.spec != data.spec || model.trained_on != data.trained_on {
             return Err(Error::OtherData { path, before: model.trained_on, now: data.trained_on.clone() });

@@ -86,41 +86,72 @@ pub fn train_nets(
     quiet: bool,
 ) -> Result<Vec<Outcome>, Error> {
     let nets = configs.len();
-    let Some(first) = configs.first() else { return Ok(Vec::new()) };
     configs.iter().try_for_each(TrainConfig::check)?;
     folder::check_nets(out, nets, resume)?;
-    for (net, config) in configs.iter().enumerate() {
-        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..first.clone() };
+    let folders = folder::of_nets(out, nets);
+    let members: Vec<Member> =
+        configs.iter().zip(folders).map(|(config, folder)| Member { config: config.clone(), folder, resume }).collect();
+    let new_folder = !out.exists();
+    train_members(gpu, &members, interrupt, quiet).inspect_err(|_| {
+        if new_folder {
+            folder::remove_empty(out);
+        }
+    })
+}
+
+/// One of several nets that are trained at once.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its settings.
+    pub config: TrainConfig,
+    /// Folder of its results.
+    pub folder: PathBuf,
+    /// Whether to go on with the run in its folder.
+    pub resume: bool,
+}
+
+/// Trains nets of one shape at once, each in a folder of its own, as [`train_nets`] does; some may be new and others
+/// resumed, at whatever step.
+///
+/// # Errors
+/// As [`train_nets`].
+pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet: bool) -> Result<Vec<Outcome>, Error> {
+    let Some(first) = members.first() else { return Ok(Vec::new()) };
+    members.iter().try_for_each(|member| member.config.check())?;
+    for (net, Member { config, .. }) in members.iter().enumerate() {
+        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..first.config.clone() };
         if let Some(difference) = beside.difference(config) {
             return Err(Error::NetSettings { net, difference });
         }
     }
-    let new_folder = !out.exists();
-    folder::prepare(configs, out, resume)?;
+    let new_folders: Vec<&Path> =
+        members.iter().map(|member| member.folder.as_path()).filter(|folder| !folder.exists()).collect();
+    members.iter().try_for_each(folder::prepare)?;
     let say = |text: String| {
         if !quiet {
             // A log that nobody reads any more is no reason to stop training.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     };
-    for (config, folder) in configs.iter().zip(folder::of_nets(out, nets)) {
-        say(format!("seed {}; results in {}", config.seed, folder.display()));
+    for member in members {
+        say(format!("seed {}; results in {}", member.config.seed, member.folder.display()));
     }
-    let mut run = Run::load(gpu, configs, out, resume, &say).inspect_err(|_| {
-        if new_folder {
-            folder::remove_empty(out, nets);
-        }
+    let mut run = Run::load(gpu, members, &say).inspect_err(|_| {
+        // An empty folder only: where it cannot be removed, nothing is lost.
+        new_folders.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
     })?;
-    for (config, folder) in configs.iter().zip(folder::of_nets(out, nets)) {
-        let mut used = config.clone();
+    for member in members {
+        let mut used = member.config.clone();
         if run.step.slices().count() > 1 {
             // How much memory is free differs from day to day; a resumed run is to round as this one does.
             used.micro_batch = Some(run.step.slices().largest());
         }
-        atomic_write(&folder.join(names::CONFIG), used.to_toml().as_bytes())?;
+        atomic_write(&member.folder.join(names::CONFIG), used.to_toml().as_bytes())?;
     }
-    if !resume {
-        run.nets.iter_mut().try_for_each(|net| net.measure_floors(&run.shared, &say))?;
+    for (net, member) in run.nets.iter_mut().zip(members) {
+        if !member.resume {
+            net.measure_floors(&run.shared, &say)?;
+        }
     }
     run.steps(interrupt, quiet)
 }
@@ -134,24 +165,17 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn load(
-        gpu: &'a Gpu,
-        configs: &'a [TrainConfig],
-        out: &Path,
-        resume: bool,
-        say: &dyn Fn(String),
-    ) -> Result<Self, Error> {
-        let count = configs.len();
-        let data = load_data(configs, say)?;
-        let (config, spec) = (&configs[0], data[0].spec.clone());
+    fn load(gpu: &'a Gpu, members: &'a [Member], say: &dyn Fn(String)) -> Result<Self, Error> {
+        let count = members.len();
+        let data = load_data(members, say)?;
+        let (config, spec) = (&members[0].config, data[0].spec.clone());
         let options = training_options(config);
         TrainingStep::check(gpu, &spec, &options, config.micro_batch, count)?;
 
         let mut shared = Shared { gpu, store: Store::with_nets(count) };
-        let folders = folder::of_nets(out, count);
         let mut loaded = Vec::with_capacity(count);
-        for (net, ((config, data), out)) in configs.iter().zip(&data).zip(&folders).enumerate() {
-            loaded.push(net::load(config, out, data, net, &mut shared, resume)?);
+        for (net, (member, data)) in members.iter().zip(&data).enumerate() {
+            loaded.push(net::load(member, data, net, &mut shared)?);
         }
         let step = TrainingStep::with_micro_batch(gpu, &spec, &options, config.micro_batch, &mut shared.store)?;
         if step.slices().count() > 1 {
@@ -159,9 +183,8 @@ impl<'a> Run<'a> {
         }
         print_memory(&step, say);
         let mut nets = Vec::with_capacity(count);
-        for (net, (((config, data), loaded), out)) in configs.iter().zip(data).zip(loaded).zip(folders).enumerate() {
-            let number = Number { net, nets: count };
-            nets.push(NetRun::start(config, out, data, loaded, number, &mut shared, resume)?);
+        for (net, ((member, data), loaded)) in members.iter().zip(data).zip(loaded).enumerate() {
+            nets.push(NetRun::start(member, data, loaded, Number { net, nets: count }, &mut shared)?);
         }
         Ok(Self { shared, step, nets, epochs: config.epochs })
     }
@@ -224,10 +247,10 @@ impl<'a> Run<'a> {
 }
 
 /// The data of each net; the memory for decoded pictures is divided among them.
-fn load_data(configs: &[TrainConfig], say: &dyn Fn(String)) -> Result<Vec<TrainingData>, Error> {
-    let mut all: Vec<TrainingData> = Vec::with_capacity(configs.len());
-    for (net, config) in configs.iter().enumerate() {
-        let cache_bytes = config.cache_megabytes.saturating_mul(1_000_000) / configs.len() as u64;
+fn load_data(members: &[Member], say: &dyn Fn(String)) -> Result<Vec<TrainingData>, Error> {
+    let mut all: Vec<TrainingData> = Vec::with_capacity(members.len());
+    for (net, Member { config, .. }) in members.iter().enumerate() {
+        let cache_bytes = config.cache_megabytes.saturating_mul(1_000_000) / members.len() as u64;
         let data = TrainingData::load(config, cache_bytes, say)?;
         if let Some(first) = all.first().filter(|first| first.spec != data.spec) {
             return Err(Error::NetsDiffer { net, first: first.trained_on.clone(), other: data.trained_on });
