@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod data;
+pub mod face;
 pub mod files;
 pub mod gpu;
 pub mod model;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Luma weights of R, G and B, ITU-R BT.601 (those of JPEG's own luma).
-const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Why a crop cannot be made. Every message about a picture names its file.
 #[derive(Debug, thiserror::Error)]
@@ -301,15 +301,21 @@ pub fn crop_into(picture: &DynamicImage, spec: &CropSpec, out: &mut [u8]) {
 }
 
 /// Weights of one output pixel along one axis, over source pixels `first..first + weights.len()`.
-struct Taps {
-    first: usize,
-    weights: Vec<f32>,
+pub(crate) struct Taps {
+    pub first: usize,
+    pub weights: Vec<f32>,
 }
 
 /// Triangle-filter taps of a centred window of `outputs` pixels, `scale` source pixels each.
-fn triangle_taps(source_side: u32, outputs: usize, scale: f64) -> Vec<Taps> {
-    let last = i64::from(source_side) - 1;
+fn centred_taps(source_side: u32, outputs: usize, scale: f64) -> Vec<Taps> {
     let window_start = (f64::from(source_side) - outputs as f64 * scale) / 2.0;
+    triangle_taps(source_side, window_start, outputs, scale)
+}
+
+/// Triangle-filter taps of a window of `outputs` pixels, `scale` source pixels each, whose left edge lies
+/// `window_start` source pixels to the right of the picture's.
+pub(crate) fn triangle_taps(source_side: u32, window_start: f64, outputs: usize, scale: f64) -> Vec<Taps> {
+    let last = i64::from(source_side) - 1;
     let radius = scale.max(1.0);
     (0..outputs)
         .map(|output| {
@@ -334,8 +340,20 @@ fn triangle_taps(source_side: u32, outputs: usize, scale: f64) -> Vec<Taps> {
 /// columns.
 fn resample<const C: usize>(source: &[u8], (source_width, source_height): (u32, u32), spec: &CropSpec, out: &mut [u8]) {
     let scale = spec.source_pixels(source_height, source_width);
-    let columns = triangle_taps(source_width, spec.stored_width(), scale);
-    let rows = triangle_taps(source_height, spec.stored_height(), scale);
+    let columns = centred_taps(source_width, spec.stored_width(), scale);
+    let rows = centred_taps(source_height, spec.stored_height(), scale);
+    resample_taps::<C>(source, source_width, &columns, &rows, spec.channels, out);
+}
+
+/// Separable resampling of an interleaved picture with `C` channels to `rows` × `columns` × `channels`.
+pub(crate) fn resample_taps<const C: usize>(
+    source: &[u8],
+    source_width: u32,
+    columns: &[Taps],
+    rows: &[Taps],
+    channels: u32,
+    out: &mut [u8],
+) {
     let first_row = rows.iter().map(|taps| taps.first).min().unwrap_or(0);
     let end_row = rows.iter().map(|taps| taps.first + taps.weights.len()).max().unwrap_or(0);
 
@@ -344,7 +362,7 @@ fn resample<const C: usize>(source: &[u8], (source_width, source_height): (u32, 
     let source_row = source_width as usize * C;
     for (target, row) in narrow.chunks_exact_mut(narrow_row).zip(first_row..) {
         let pixels = source[row * source_row..(row + 1) * source_row].as_chunks::<C>().0;
-        for (pixel, taps) in target.as_chunks_mut::<C>().0.iter_mut().zip(&columns) {
+        for (pixel, taps) in target.as_chunks_mut::<C>().0.iter_mut().zip(columns) {
             for (weight, value) in taps.weights.iter().zip(&pixels[taps.first..]) {
                 for channel in 0..C {
                     pixel[channel] += weight * f32::from(value[channel]);
@@ -354,7 +372,7 @@ fn resample<const C: usize>(source: &[u8], (source_width, source_height): (u32, 
     }
 
     let mut row = vec![0.0f32; narrow_row];
-    for (target, taps) in out.chunks_exact_mut(columns.len() * spec.channels as usize).zip(&rows) {
+    for (target, taps) in out.chunks_exact_mut(columns.len() * channels as usize).zip(rows) {
         row.fill(0.0);
         let start = (taps.first - first_row) * narrow_row;
         for (weight, line) in taps.weights.iter().zip(narrow[start..].chunks_exact(narrow_row)) {
@@ -362,7 +380,7 @@ fn resample<const C: usize>(source: &[u8], (source_width, source_height): (u32, 
                 *sum += weight * value;
             }
         }
-        write_row::<C>(&row, spec.channels, target);
+        write_row::<C>(&row, channels, target);
     }
 }
 

@@ -7,42 +7,10 @@
 
 use super::identity::Identity;
 use super::nuisance::Expression;
+use crate::face::points::LANDMARKS;
 
 /// A point in head coordinates.
 pub type Point3 = [f32; 3];
-
-/// The number of landmarks, as many as DeepID2 aligns by (§3 of the paper).
-pub const LANDMARKS: usize = 21;
-
-/// The landmarks in the order of the side files. The paper does not list its own; these are a
-/// usual subset of the 68 points of 300-W, plus the pupils. Left and right are the picture's.
-pub const LANDMARK_NAMES: [&str; LANDMARKS] = [
-    "left brow outer end",
-    "left brow middle",
-    "left brow inner end",
-    "right brow inner end",
-    "right brow middle",
-    "right brow outer end",
-    "left eye outer corner",
-    "left pupil",
-    "left eye inner corner",
-    "right eye inner corner",
-    "right pupil",
-    "right eye outer corner",
-    "nose bridge",
-    "left nose wing",
-    "nose tip",
-    "right nose wing",
-    "left mouth corner",
-    "upper lip middle",
-    "lower lip middle",
-    "right mouth corner",
-    "chin",
-];
-
-/// For each landmark, the one that takes its place in the mirrored picture.
-pub const MIRRORED_LANDMARKS: [usize; LANDMARKS] =
-    [5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 15, 14, 13, 19, 17, 18, 16, 20];
 
 /// How far the nose's tip stands out of the ellipsoid.
 const NOSE_HEIGHT: f32 = 0.15;
@@ -130,7 +98,7 @@ impl Geometry {
         [0.0, self.chin, 0.0]
     }
 
-    /// The landmarks in the order of [`LANDMARK_NAMES`].
+    /// The landmarks in the order of [`LANDMARK_NAMES`](crate::face::points::LANDMARK_NAMES).
     pub fn landmarks(&self) -> [Point3; LANDMARKS] {
         let right = |[x, y]: [f32; 2]| surface(x, y);
         let left = |[x, y]: [f32; 2]| surface(-x, y);

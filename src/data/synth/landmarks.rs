@@ -1,21 +1,19 @@
 //! The landmarks of a picture and their side file.
 
-use super::geometry::{Geometry, LANDMARKS};
+use super::geometry::Geometry;
 use super::nuisance::Pose;
+use crate::face::points::{LANDMARKS, Shape};
 use std::fmt::Write;
 
-/// (x, y) of each landmark, in pixels whose centres lie at whole numbers.
-pub type Landmarks = [[f32; 2]; LANDMARKS];
-
 /// The landmarks of `geometry` as the picture shows them.
-pub fn project(geometry: &Geometry, pose: &Pose, size: u32) -> Landmarks {
+pub fn project(geometry: &Geometry, pose: &Pose, size: u32) -> Shape {
     // The projection's pixel 0 covers [0, 1): its centre is at ½.
     geometry.landmarks().map(|point| pose.project(point, size as f32).map(|c| c - 0.5))
 }
 
 /// The landmarks as a `.pts` file in the style of 300-W, whose coordinates count from 1: the
 /// centre of the picture's first pixel is `1 1`.
-pub fn format_pts(landmarks: &Landmarks) -> String {
+pub fn format_pts(landmarks: &Shape) -> String {
     let mut text = format!("version: 1\nn_points: {LANDMARKS}\n{{\n");
     for [x, y] in landmarks {
         writeln!(text, "{:.3} {:.3}", x + 1.0, y + 1.0).expect("a string takes whatever is written");

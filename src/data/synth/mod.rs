@@ -34,8 +34,8 @@ mod scene;
 mod skin;
 mod writer;
 
-pub use geometry::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS};
-pub use landmarks::{Landmarks, format_pts};
+pub use crate::face::points::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS, Shape as Landmarks};
+pub use landmarks::format_pts;
 pub use writer::{Error, SPEC_FILE, SynthSpec, Written, write_dataset};
 
 use super::{Purpose, random_stream};

@@ -1,0 +1,31 @@
+//! From a photograph to a face in a known place.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | [`picture`] | a photograph decoded, upright, and its luma |
+//! | [`points`] | the 21 landmarks: order, names, mirror pairs, where they are among the 68 of 300-W |
+//! | [`pts`] | `.pts` files of 21 or 68 points |
+//! | [`detect`] | where faces are (SeetaFace, through the `rustface` crate) |
+//! | [`sift`] | the 128-d descriptor of the surroundings of a point |
+//! | [`sdm`] | the Supervised Descent Method: a cascade of ridge regressions from a face box to landmarks |
+//! | [`landmark_model`] | a trained cascade and its file |
+//! | [`similarity`] | least-squares similarity transforms (Umeyama) |
+//! | [`canonical`] | the frame of aligned pictures and the average face in it |
+//! | [`mod@align`] | a picture resampled to the frame |
+//! | [`patches`] | the table of 200 patches: 20 regions × 5 scales × RGB or gray |
+//! | [`patch_cut`] | a patch cut out of an aligned picture |
+
+pub mod align;
+pub mod canonical;
+pub mod detect;
+pub mod landmark_model;
+pub mod patch_cut;
+pub mod patches;
+pub mod picture;
+pub mod points;
+pub mod pts;
+pub mod sdm;
+pub mod sift;
+pub mod similarity;
+
+pub use points::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS, Shape};
