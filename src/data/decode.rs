@@ -42,8 +42,8 @@ pub enum Error {
     OtherFormat { path: PathBuf, format: &'static str },
     #[error("{path}: corrupt or truncated picture ({source}); replace or remove it")]
     Decode { path: PathBuf, source: ImageError },
-    #[error("{path}: a kind of {format} that cannot be read ({source}); save it as an ordinary 8-bit jpg or png")]
-    Kind { path: PathBuf, format: &'static str, source: ImageError },
+    #[error("{path}: a kind of {format} that cannot be read ({why}); save it as an ordinary 8-bit jpg or png")]
+    Kind { path: PathBuf, format: &'static str, why: String },
     #[error("{path}: truncated JPEG (the data end before the end-of-image marker); replace or remove it")]
     TruncatedJpeg { path: PathBuf },
     #[error("{path}: the picture has no pixels; replace or remove it")]
@@ -121,11 +121,19 @@ pub fn decode_bytes(path: &Path, bytes: &[u8]) -> Result<Decoded, Error> {
         });
     };
     // The decoder fills what is missing of a JPEG with grey and reports nothing.
-    if format == ImageFormat::Jpeg && !jpeg_reaches_its_end(bytes) {
-        return Err(Error::TruncatedJpeg { path: path.into() });
+    if format == ImageFormat::Jpeg {
+        let segments = JpegSegments::of(bytes);
+        if let Some(why) = segments.unusual() {
+            return Err(Error::Kind { path: path.into(), format: name_of(format), why: why.into() });
+        }
+        if !segments.end {
+            return Err(Error::TruncatedJpeg { path: path.into() });
+        }
     }
     let failed = |source| match source {
-        ImageError::Unsupported(_) => Error::Kind { path: path.into(), format: name_of(format), source },
+        ImageError::Unsupported(what) => {
+            Error::Kind { path: path.into(), format: name_of(format), why: what.to_string() }
+        }
         _ => Error::Decode { path: path.into(), source },
     };
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(failed)?;
@@ -200,36 +208,68 @@ fn name_of_other_format(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Walks the segments of a JPEG file (ITU-T T.81, Annex B) up to the end-of-image marker.
-///
-/// Searching for the marker's two bytes would not do: an EXIF thumbnail has one of its own.
-fn jpeg_reaches_its_end(bytes: &[u8]) -> bool {
-    const STUFFED: u8 = 0x00;
-    const RESTART: std::ops::RangeInclusive<u8> = 0xD0..=0xD7;
-    const TEM: u8 = 0x01;
-    const SOI: u8 = 0xD8;
-    const EOI: u8 = 0xD9;
-    let mut at = 0;
-    // Between segments and inside entropy-coded data alike, the next marker is an FF followed by
-    // something else than a stuffed zero, a fill FF or a restart.
-    while let Some(gap) = bytes[at..].iter().position(|&byte| byte == 0xFF) {
-        at += gap + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(0xFF) => {}
-            Some(&EOI) => return true,
-            Some(marker) if RESTART.contains(marker) => at += 1,
-            Some(&(STUFFED | TEM | SOI)) => at += 1,
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([high, low]));
-                if at >= bytes.len() {
-                    return false;
+/// What the segments of a JPEG file say of it, before anything is decoded.
+#[derive(Default)]
+struct JpegSegments {
+    /// The end-of-image marker is there.
+    end: bool,
+    /// Marker and bits a sample of the frame.
+    frame: Option<(u8, u8)>,
+}
+
+impl JpegSegments {
+    /// Walks the segments (ITU-T T.81, Annex B) up to the end-of-image marker.
+    ///
+    /// Searching for the marker's two bytes would not do: an EXIF thumbnail has one of its own.
+    fn of(bytes: &[u8]) -> Self {
+        const STUFFED: u8 = 0x00;
+        const RESTART: std::ops::RangeInclusive<u8> = 0xD0..=0xD7;
+        const TEM: u8 = 0x01;
+        const SOI: u8 = 0xD8;
+        const EOI: u8 = 0xD9;
+        const FRAME: std::ops::RangeInclusive<u8> = 0xC0..=0xCF;
+        // Huffman tables, an extension, and arithmetic conditioning lie among the frames.
+        const NO_FRAME: [u8; 3] = [0xC4, 0xC8, 0xCC];
+        let mut found = Self::default();
+        let mut at = 0;
+        // Between segments and inside entropy-coded data alike, the next marker is an FF followed by
+        // something else than a stuffed zero, a fill FF or a restart.
+        while let Some(gap) = bytes[at..].iter().position(|&byte| byte == 0xFF) {
+            at += gap + 1;
+            match bytes.get(at) {
+                None => break,
+                Some(0xFF) => {}
+                Some(&EOI) => {
+                    found.end = true;
+                    break;
+                }
+                Some(marker) if RESTART.contains(marker) => at += 1,
+                Some(&(STUFFED | TEM | SOI)) => at += 1,
+                Some(&marker) => {
+                    let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { break };
+                    if FRAME.contains(&marker) && !NO_FRAME.contains(&marker) {
+                        found.frame = bytes.get(at + 3).map(|&bits| (marker, bits));
+                    }
+                    at += 1 + usize::from(u16::from_be_bytes([high, low]));
+                    if at >= bytes.len() {
+                        break;
+                    }
                 }
             }
         }
+        found
     }
-    false
+
+    /// Why the decoder, which would find such a file corrupt, cannot read it.
+    fn unusual(&self) -> Option<&'static str> {
+        match self.frame? {
+            (0xC0..=0xC2, 8) => None,
+            (0xC0..=0xC2, _) => Some("more than 8 bits a sample"),
+            (0xC3, _) => Some("lossless coding"),
+            (0xC9..=0xCB, _) => Some("arithmetic coding"),
+            _ => Some("a hierarchy of pictures"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -379,17 +419,24 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_told_apart() {
-        let mut arithmetic = encoded(&RgbImage::new(8, 8).into(), ImageFormat::Jpeg);
-        let baseline = arithmetic.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
-        arithmetic[baseline + 1] = 0xC9;
-        let cases: [(&[u8], &str); 10] = [
+        let jpeg = encoded(&RgbImage::new(8, 8).into(), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        let with = |offset: usize, byte: u8| {
+            let mut changed = jpeg.clone();
+            changed[frame + offset] = byte;
+            changed
+        };
+        let (lossless, arithmetic, twelve_bits) = (with(1, 0xC3), with(1, 0xC9), with(4, 12));
+        let cases: [(&[u8], &str); 12] = [
             (b"", "the file is empty; replace or remove it"),
             (b"this is no picture", "not a jpg, png, pgm, ppm, bmp or webp picture"),
             (b"GIF89a\x10\0\x10\0", "a picture of the format gif, which cannot be read; save it as jpg, png"),
             (b"II*\0\x08\0\0\0", "the format tiff"),
             (b"\0\0\0\x18ftypheic\0\0\0\0", "the format heic"),
             (b"\0\0\0\x1Cftypavif\0\0\0\0", "the format avif"),
-            (&arithmetic, "a kind of jpg that cannot be read"),
+            (&lossless, "a kind of jpg that cannot be read (lossless coding); save it as an ordinary"),
+            (&arithmetic, "arithmetic coding"),
+            (&twelve_bits, "more than 8 bits a sample"),
             (b"P6 100000 100000 255\n", "100000×100000 pixels take 28610 MiB decoded, more than the limit of 512 MiB"),
             (b"P5 0 4 255\n", "no pixels"),
             (b"P5 64 64 255\n0123456789", "corrupt or truncated"),
