@@ -1,36 +1,25 @@
-//! A picture file becomes a fixed-size crop: decode, turn upright, cut the centre, resample.
+//! A picture file becomes a fixed-size crop: decode (see [`decode`]), cut the centre, resample.
 //!
 //! The crop is a window about the picture's centre, measured in source pixels and in general not a
 //! whole number of them. It is resampled with a triangle filter as wide as the output pixel (no
 //! narrower than a source pixel), so that it averages when it shrinks and interpolates linearly
 //! when it enlarges. Outside the picture the nearest edge pixel is repeated.
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use super::decode::{self, decode_upright};
+use image::DynamicImage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 /// Luma weights of R, G and B, ITU-R BT.601 (those of JPEG's own luma).
 pub(crate) const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// Why a crop cannot be made. Every message about a picture names its file.
+/// Why a crop cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{path}: cannot be read: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}: the file is empty; replace or remove it")]
-    Empty { path: PathBuf },
-    #[error("{path}: not a jpg, png, pgm or ppm picture; replace or remove it")]
-    UnknownFormat { path: PathBuf },
-    #[error("{path}: corrupt or truncated picture ({source}); replace or remove it")]
-    Decode { path: PathBuf, source: image::ImageError },
-    #[error("{path}: truncated JPEG (the data end before the end-of-image marker); replace or remove it")]
-    TruncatedJpeg { path: PathBuf },
-    #[error("{path}: the picture has no pixels; replace or remove it")]
-    NoPixels { path: PathBuf },
+    #[error(transparent)]
+    Picture(#[from] decode::Error),
     #[error("crop of {height}×{width}: expected sides of 1 to {MAX_SIDE} pixels, margin included")]
     Size { height: u32, width: u32 },
     #[error("crop with {channels} channels: expected 3 (RGB) or 1 (grey)")]
@@ -187,7 +176,7 @@ impl CropSpec {
 /// When `out` has another length.
 pub fn load_crop_into(path: &Path, spec: &CropSpec, out: &mut [u8]) -> Result<(), Error> {
     spec.check()?;
-    let picture = decode(path)?;
+    let picture = decode_upright(path)?;
     crop_into(&picture, spec, out);
     Ok(())
 }
@@ -203,77 +192,9 @@ pub fn load_crop(path: &Path, spec: &CropSpec) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Decodes a picture of any bit depth and turns it upright by its EXIF orientation.
-///
-/// # Errors
-/// A missing, empty, corrupt, truncated or unknown picture.
-pub fn decode(path: &Path) -> Result<DynamicImage, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-    if bytes.is_empty() {
-        return Err(Error::Empty { path: path.into() });
-    }
-    let format = image::guess_format(&bytes)
-        .ok()
-        .filter(ImageFormat::reading_enabled)
-        .ok_or_else(|| Error::UnknownFormat { path: path.into() })?;
-    // The decoder fills what is missing of a JPEG with grey and reports nothing.
-    if format == ImageFormat::Jpeg && !jpeg_reaches_its_end(&bytes) {
-        return Err(Error::TruncatedJpeg { path: path.into() });
-    }
-    let picture = decode_bytes(&bytes, format).map_err(|source| Error::Decode { path: path.into(), source })?;
-    if picture.width() == 0 || picture.height() == 0 {
-        return Err(Error::NoPixels { path: path.into() });
-    }
-    Ok(picture)
-}
-
-fn decode_bytes(bytes: &[u8], format: ImageFormat) -> image::ImageResult<DynamicImage> {
-    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
-    // A header that claims a giant picture is refused before any memory is taken.
-    let mut limits = Limits::default();
-    limits.reserve(decoder.total_bytes())?;
-    decoder.set_limits(limits)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
-}
-
-/// Walks the segments of a JPEG file (ITU-T T.81, Annex B) up to the end-of-image marker.
-///
-/// Searching for the marker's two bytes would not do: an EXIF thumbnail has one of its own.
-fn jpeg_reaches_its_end(bytes: &[u8]) -> bool {
-    const STUFFED: u8 = 0x00;
-    const RESTART: std::ops::RangeInclusive<u8> = 0xD0..=0xD7;
-    const TEM: u8 = 0x01;
-    const SOI: u8 = 0xD8;
-    const EOI: u8 = 0xD9;
-    let mut at = 0;
-    // Between segments and inside entropy-coded data alike, the next marker is an FF followed by
-    // something else than a stuffed zero, a fill FF or a restart.
-    while let Some(gap) = bytes[at..].iter().position(|&byte| byte == 0xFF) {
-        at += gap + 1;
-        match bytes.get(at) {
-            None => return false,
-            Some(0xFF) => {}
-            Some(&EOI) => return true,
-            Some(marker) if RESTART.contains(marker) => at += 1,
-            Some(&(STUFFED | TEM | SOI)) => at += 1,
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([high, low]));
-                if at >= bytes.len() {
-                    return false;
-                }
-            }
-        }
-    }
-    false
-}
-
 /// Cuts and resamples a decoded picture; layout of `out` as in [`load_crop_into`].
 ///
-/// Transparency is dropped. Grey is BT.601 luma of the resampled colours.
+/// Grey is BT.601 luma of the resampled colours.
 ///
 /// # Panics
 /// When `out` is not [`CropSpec::stored_bytes`] long.
@@ -410,9 +331,7 @@ fn write_row<const C: usize>(row: &[f32], channels: u32, target: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::testing::write_grey;
     use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
-    use std::fs;
 
     fn grey_spec(height: u32, width: u32, scale: CropScale) -> CropSpec {
         CropSpec { height, width, channels: 1, scale, margin: 0 }
@@ -515,64 +434,6 @@ mod tests {
         assert_eq!(crop(&deep, &spec), [90; 27]);
         let alpha = DynamicImage::ImageRgba8(ImageBuffer::from_pixel(9, 9, image::Rgba([1, 2, 3, 4])));
         assert_eq!(crop(&alpha, &spec), [1, 2, 3].repeat(9));
-    }
-
-    #[test]
-    fn exif_orientation_turns_the_picture_upright() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("turned.png");
-        // Left half black, right half white; orientation 6 is shown turned 90° clockwise.
-        let picture = GrayImage::from_fn(8, 8, |x, _| Luma([if x < 4 { 0 } else { 255 }]));
-        let mut encoded = Vec::new();
-        let mut encoder = image::codecs::png::PngEncoder::new(&mut encoded);
-        // Little-endian TIFF header, one entry: tag 0x0112 (orientation), SHORT, count 1, value 6.
-        let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
-        image::ImageEncoder::set_exif_metadata(&mut encoder, exif).unwrap();
-        picture.write_with_encoder(encoder).unwrap();
-        fs::write(&path, encoded).unwrap();
-        let out = load_crop(&path, &grey_spec(8, 8, CropScale::SourcePixels(1.0))).unwrap();
-        assert!(out[..32].iter().all(|&v| v == 0) && out[32..].iter().all(|&v| v == 255), "{out:?}");
-    }
-
-    #[test]
-    fn bad_files_are_errors_that_name_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let good = folder.path().join("good.jpg");
-        let noise = |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)) as u8;
-        write_grey(&good, 64, 64, noise);
-        let jpeg = fs::read(&good).unwrap();
-        let png_path = folder.path().join("good.png");
-        write_grey(&png_path, 64, 64, noise);
-        let png = fs::read(&png_path).unwrap();
-        let spec = CropSpec::default();
-        assert!(load_crop(&good, &spec).is_ok() && load_crop(&png_path, &spec).is_ok());
-
-        let cases: [(&str, &[u8], &str); 8] = [
-            ("empty.jpg", b"", "empty"),
-            ("text.jpg", b"this is no picture", "not a jpg"),
-            ("webp.jpg", b"RIFF\0\0\0\0WEBPVP8 ", "not a jpg"),
-            ("header.jpg", &jpeg[..20], "truncated JPEG"),
-            ("half.jpg", &jpeg[..jpeg.len() / 2], "truncated JPEG"),
-            ("last.jpg", &jpeg[..jpeg.len() - 1], "truncated JPEG"),
-            ("half.png", &png[..png.len() / 2], "corrupt or truncated"),
-            ("half.pgm", b"P5 64 64 255\n0123456789", "corrupt or truncated"),
-        ];
-        for (name, bytes, expected) in cases {
-            let path = folder.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            let message = load_crop(&path, &spec).unwrap_err().to_string();
-            assert!(message.contains(name) && message.contains(expected), "{message}");
-        }
-        let gone = folder.path().join("gone.jpg");
-        assert!(matches!(load_crop(&gone, &spec), Err(Error::Read { .. })));
-    }
-
-    #[test]
-    fn giant_headers_are_refused_without_allocating() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("giant.ppm");
-        fs::write(&path, b"P6 100000 100000 255\n").unwrap();
-        assert!(matches!(load_crop(&path, &CropSpec::default()), Err(Error::Decode { .. })));
     }
 
     #[test]

@@ -3,13 +3,11 @@
 //! Two forms on disk: a folder per identity (`DIR/NAME/any.jpg`), or a list file whose lines are
 //! `path identity` (CelebA's `identity_CelebA.txt` is one). Nothing is decoded here.
 
+use super::decode::{FORMATS, PICTURE_EXTENSIONS};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-/// File name extensions, in lower case, that count as pictures in a folder.
-pub const PICTURE_EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "pgm", "ppm"];
 
 /// Why a data set cannot be opened or used.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +19,10 @@ pub enum Error {
     #[error("{path}: cannot be read: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error(
-        "{path}: no pictures in its sub-folders ({loose} lie directly in it); expected a folder per identity, such as {path}/NAME/picture.jpg (jpg, jpeg, png, pgm or ppm)"
+        "{path}: no pictures in its sub-folders ({loose} lie directly in it); expected a folder per identity, such as {path}/NAME/picture.jpg ({FORMATS})"
     )]
     NoPictures { path: PathBuf, loose: usize },
-    #[error("{path}: no pictures (jpg, jpeg, png, pgm or ppm) in it or in its sub-folders")]
+    #[error("{path}: no pictures ({FORMATS}) in it or in its sub-folders")]
     NoPicturesBelow { path: PathBuf },
     #[error("{path}: the list names no pictures; expected lines of `path identity`")]
     EmptyList { path: PathBuf },

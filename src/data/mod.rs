@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`dataset`] | which pictures belong to which identity |
 //! | [`split`] | training and validation identities |
+//! | [`decode`] | any picture file becomes upright 8-bit pixels |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
 //! | [`store`] | the crops of a whole data set, cached or decoded on demand |
 //! | [`sampler`] | identity-balanced pairs for a training step |
@@ -20,6 +21,7 @@
 pub mod augment;
 pub mod crop;
 pub mod dataset;
+pub mod decode;
 pub mod loader;
 pub mod mean;
 pub mod pairs;

@@ -2,6 +2,7 @@
 //! they would take too much memory. The bytes are the same either way.
 
 use super::crop::{self, CropSpec, load_crop_into};
+use super::decode;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ impl ImageStore {
         } else {
             let missing = |path: &PathBuf| {
                 let source = std::fs::metadata(path).err()?;
-                Some(crop::Error::Read { path: path.clone(), source })
+                Some(decode::Error::Read { path: path.clone(), source }.into())
             };
             paths.par_iter().filter_map(missing).collect()
         };

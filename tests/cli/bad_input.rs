@@ -25,7 +25,7 @@ fn broken_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
         (
             "nonsense.png",
             b"not a picture at all, whatever its name says".to_vec(),
-            "not a jpg, png, pgm or ppm picture",
+            "not a jpg, png, pgm, ppm, bmp or webp picture",
         ),
     ]
 }

@@ -5,7 +5,7 @@
 //! a header of one count and a single fold. Picture n of NAME is `ROOT/NAME/NAME_000n.jpg`.
 
 use super::{Builder, Error, PairList, fields, read, rows};
-use crate::data::dataset::PICTURE_EXTENSIONS;
+use crate::data::decode::PICTURE_EXTENSIONS;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 

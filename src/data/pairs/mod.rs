@@ -39,7 +39,7 @@ pub enum Error {
     #[error("{path}, line {line}: `{text}` comes after the last pair that the header announces; correct the header")]
     LfwTrailing { path: PathBuf, line: usize, text: String },
     #[error(
-        "{path}, line {line}: there is no picture {picture} (nor with the extensions jpeg, png, pgm, ppm); expected FOLDER/NAME/NAME_0001.jpg below the data folder: check --data"
+        "{path}, line {line}: there is no picture {picture} (nor with another extension of a picture); expected FOLDER/NAME/NAME_0001.jpg below the data folder: check --data"
     )]
     LfwPicture { path: PathBuf, line: usize, picture: PathBuf },
     #[error(

@@ -215,8 +215,8 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::crop::decode;
     use crate::data::dataset::Dataset;
+    use crate::data::decode::decode_upright;
     use std::collections::BTreeMap;
     use std::fs;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!((dataset.identities.len(), dataset.image_count()), (3, 6));
         let path = &dataset.identities[2].images[1];
         assert!(path.ends_with("person_0002/001.jpg"));
-        let (stored, drawn) = (decode(path).unwrap().to_rgb8(), render(5, 2, 1, 32));
+        let (stored, drawn) = (decode_upright(path).unwrap().to_rgb8(), render(5, 2, 1, 32));
         let error = stored.as_raw().iter().zip(drawn.pixels.as_raw()).map(|(&a, &b)| f64::from(a.abs_diff(b)));
         assert!(error.sum::<f64>() / (32.0 * 32.0 * 3.0) < 12.0);
         let pts = fs::read_to_string(path.with_extension("pts")).unwrap();
