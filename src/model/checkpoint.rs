@@ -1,4 +1,4 @@
-//! Checkpoints: named f32 tensors and text, in the safetensors format that other tools read too.
+//! Checkpoints: named f32 and f64 tensors and text, in the safetensors format that other tools read too.
 //!
 //! The header is written here, sorted by name, because the `safetensors` crate writes text entries
 //! in a random order and equal runs shall give equal bytes; the crate reads it back.
@@ -33,7 +33,7 @@ pub enum Error {
     )]
     Incomplete { path: PathBuf, bytes: usize },
     #[error(
-        "{path}, tensor `{name}`: expected 32-bit floats (F32), found {found}; convert it or use another checkpoint"
+        "{path}, tensor `{name}`: expected floats of 32 or 64 bits (F32, F64), found {found}; convert it or use another checkpoint"
     )]
     Type { path: PathBuf, name: String, found: Dtype },
     #[error("{path}: no tensor `{name}`; expected one of shape {expected:?}; the file has {present}")]
@@ -52,11 +52,31 @@ pub enum Error {
 
 /// A tensor on the CPU, row-major (the last dimension is contiguous).
 #[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
+pub struct NamedTensor<T = f32> {
     pub name: String,
     pub dims: Vec<usize>,
     /// As many as the product of `dims`.
-    pub values: Vec<f32>,
+    pub values: Vec<T>,
+}
+
+/// The numbers that tensors are made of.
+trait Element: Copy {
+    const DTYPE: Dtype;
+    fn write(self, out: &mut dyn Write) -> io::Result<()>;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+    fn write(self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.to_le_bytes())
+    }
+}
+
+impl Element for f64 {
+    const DTYPE: Dtype = Dtype::F64;
+    fn write(self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.to_le_bytes())
+    }
 }
 
 /// What a checkpoint file holds. Tensors are taken out one by one.
@@ -65,6 +85,8 @@ pub struct Checkpoint {
     path: PathBuf,
     /// Sorted by name.
     pub tensors: Vec<NamedTensor>,
+    /// Those of 64 bits, sorted by name.
+    pub wide_tensors: Vec<NamedTensor<f64>>,
     /// Text by key: settings, counters.
     pub metadata: BTreeMap<String, String>,
 }
@@ -76,12 +98,28 @@ pub struct Checkpoint {
 /// Names used twice, values that do not fill their shape, or a folder that is missing, read-only
 /// or full; a file that was there before is then unchanged.
 pub fn save(path: &Path, tensors: &[NamedTensor], metadata: &BTreeMap<String, String>) -> Result<(), Error> {
+    save_tensors(path, tensors, metadata)
+}
+
+/// The same for tensors of f64.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_wide(path: &Path, tensors: &[NamedTensor<f64>], metadata: &BTreeMap<String, String>) -> Result<(), Error> {
+    save_tensors(path, tensors, metadata)
+}
+
+fn save_tensors<T: Element>(
+    path: &Path,
+    tensors: &[NamedTensor<T>],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
     let sorted = sorted_by_name(tensors)?;
     files::atomic_write_with(path, |out| write(out, &sorted, metadata))?;
     Ok(())
 }
 
-fn sorted_by_name(tensors: &[NamedTensor]) -> Result<BTreeMap<&str, &NamedTensor>, Error> {
+fn sorted_by_name<T>(tensors: &[NamedTensor<T>]) -> Result<BTreeMap<&str, &NamedTensor<T>>, Error> {
     let mut sorted = BTreeMap::new();
     for tensor in tensors {
         let NamedTensor { name, dims, values } = tensor;
@@ -104,50 +142,64 @@ struct Header<'a> {
     tensors: BTreeMap<&'a str, TensorInfo>,
 }
 
-/// The format: the header's length as a little-endian u64, the header as JSON padded with spaces to
-/// a multiple of 8 bytes, and the tensors' values, little-endian, without gaps.
-fn write(
+/// The first bytes of a file whose f32 tensors, sorted by name, have these shapes: the header's length as a little-endian
+/// u64, and the header as JSON padded with spaces to a multiple of 8 bytes. The values follow.
+pub fn header(shapes: &[(&str, &[usize])], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    header_of(f32::DTYPE, shapes, metadata)
+}
+
+fn header_of(dtype: Dtype, shapes: &[(&str, &[usize])], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut end = 0;
+    let infos = shapes.iter().map(|&(name, dims)| {
+        let start = end;
+        end += dtype.bitsize() / 8 * dims.iter().product::<usize>();
+        (name, TensorInfo { dtype, shape: dims.to_vec(), data_offsets: (start, end) })
+    });
+    let header = Header { metadata, tensors: infos.collect() };
+    let mut json = serde_json::to_vec(&header).expect("names and numbers can be written as JSON");
+    json.resize(json.len().next_multiple_of(8), b' ');
+    [&(json.len() as u64).to_le_bytes(), json.as_slice()].concat()
+}
+
+/// The format: [`header`], and the tensors' values, little-endian, without gaps.
+fn write<T: Element>(
     out: &mut dyn Write,
-    tensors: &BTreeMap<&str, &NamedTensor>,
+    tensors: &BTreeMap<&str, &NamedTensor<T>>,
     metadata: &BTreeMap<String, String>,
 ) -> io::Result<()> {
-    let mut end = 0;
-    let infos = tensors.iter().map(|(&name, tensor)| {
-        let start = end;
-        end += size_of_val(tensor.values.as_slice());
-        (name, TensorInfo { dtype: Dtype::F32, shape: tensor.dims.clone(), data_offsets: (start, end) })
-    });
-    let mut header = serde_json::to_vec(&Header { metadata, tensors: infos.collect() })?;
-    header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
-    for value in tensors.values().flat_map(|tensor| &tensor.values) {
-        out.write_all(&value.to_le_bytes())?;
-    }
-    Ok(())
+    let shapes: Vec<(&str, &[usize])> = tensors.iter().map(|(&name, tensor)| (name, tensor.dims.as_slice())).collect();
+    out.write_all(&header_of(T::DTYPE, &shapes, metadata))?;
+    tensors.values().flat_map(|tensor| &tensor.values).try_for_each(|value| value.write(out))
 }
 
 /// Reads the checkpoint file `path`.
 ///
 /// # Errors
 /// A file that cannot be read, is not in the safetensors format, is cut off, or holds tensors of
-/// another type than f32.
+/// another type than f32 and f64.
 pub fn load(path: &Path) -> Result<Checkpoint, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
     let file = SafeTensors::deserialize(&bytes).map_err(|detail| unreadable(path, &bytes, detail))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|detail| unreadable(path, &bytes, detail))?;
-    let mut tensors = Vec::with_capacity(file.len());
+    let (mut tensors, mut wide_tensors) = (Vec::with_capacity(file.len()), Vec::new());
     for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            return Err(Error::Type { path: path.into(), name: name.into(), found: view.dtype() });
+        let (name, dims) = (name.to_string(), view.shape().to_vec());
+        match view.dtype() {
+            Dtype::F32 => {
+                let values = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+                tensors.push(NamedTensor { name, dims, values });
+            }
+            Dtype::F64 => {
+                let values = view.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
+                wide_tensors.push(NamedTensor { name, dims, values });
+            }
+            found => return Err(Error::Type { path: path.into(), name, found }),
         }
-        let (values, _) = view.data().as_chunks::<4>();
-        let values = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        tensors.push(NamedTensor { name: name.into(), dims: view.shape().to_vec(), values });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    wide_tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let metadata = header.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect();
-    Ok(Checkpoint { path: path.into(), tensors, metadata })
+    Ok(Checkpoint { path: path.into(), tensors, wide_tensors, metadata })
 }
 
 /// Tells a checkpoint that was cut off from a file of another kind.

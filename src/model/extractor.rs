@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Extractor {
     step: ExtractionStep,
     images: usize,
+    crop_bytes: usize,
     dimension: usize,
     mirror: bool,
 }
@@ -25,7 +26,8 @@ impl Extractor {
     /// A batch that the adapter's limits forbid.
     pub fn new(gpu: &Gpu, spec: &NetSpec, store: &mut Store, images: usize, mirror: bool) -> Result<Self, Error> {
         let step = ExtractionStep::new(gpu, spec, store, images)?;
-        Ok(Self { step, images, dimension: spec.embedding, mirror })
+        let crop_bytes = spec.height * spec.width * spec.channels;
+        Ok(Self { step, images, crop_bytes, dimension: spec.embedding, mirror })
     }
 
     /// An extractor with the parameters of a trained model.
@@ -71,6 +73,35 @@ impl Extractor {
         }
         while self.take(passes.len(), &mut embeddings)? {}
         Ok(embeddings)
+    }
+
+    /// Vectors of crops that lie in memory one after another, all changed by `augment`; row after row.
+    ///
+    /// # Errors
+    /// A device that stopped.
+    ///
+    /// # Panics
+    /// When `crops` is not a whole number of crops.
+    pub fn vectors(&mut self, crops: &[u8], augment: Augment) -> Result<Vec<f32>, Error> {
+        while self.step.take()?.is_some() {}
+        assert_eq!(crops.len() % self.crop_bytes, 0, "crops have the size of the network's input");
+        let mut vectors = vec![0.0; crops.len() / self.crop_bytes * self.dimension];
+        let augment = vec![augment; self.images];
+        let mut last = Vec::new();
+        for (tag, batch) in crops.chunks(self.images * self.crop_bytes).enumerate() {
+            if self.step.is_full() {
+                self.take(1, &mut vectors)?;
+            }
+            let mut pictures = batch;
+            if batch.len() < self.images * self.crop_bytes {
+                last.extend_from_slice(batch);
+                last.resize(self.images * self.crop_bytes, 0);
+                pictures = &last;
+            }
+            self.step.submit(pictures, &augment, tag as u64, &mut Meter::default())?;
+        }
+        while self.take(1, &mut vectors)? {}
+        Ok(vectors)
     }
 
     /// Adds the oldest finished pass to the rows it belongs to; false when none is under way.

@@ -53,8 +53,7 @@ pub(super) fn check_nets(out: &Path, nets: usize, resume: bool) -> Result<(), Er
     }
 }
 
-/// Whether a run of one net was begun in `out`.
-pub fn has_begun(out: &Path) -> bool {
+fn has_begun(out: &Path) -> bool {
     [names::CONFIG, names::LAST].iter().any(|name| out.join(name).exists())
 }
 
@@ -85,7 +84,7 @@ pub(super) fn prepare(member: &Member) -> Result<(), Error> {
 
 /// Whether the folder holds a run that was killed, or diverged, before it saved anything worth keeping: the same command
 /// may then begin it again.
-pub fn ended_before_a_checkpoint(out: &Path) -> bool {
+fn ended_before_a_checkpoint(out: &Path) -> bool {
     let saved = [names::LAST, names::BEST].iter().any(|name| out.join(name).exists());
     !saved && out.join(names::METRICS).is_file() && TrainConfig::load(&out.join(names::CONFIG)).is_ok()
 }

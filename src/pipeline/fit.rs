@@ -1,0 +1,225 @@
+//! The fit stage: PCA and Joint Bayesian of each group of chosen vectors, the SVM that fuses the groups' scores, and the
+//! threshold.
+//!
+//! Weights and threshold are chosen on pairs of held-out people, scored by models of the people that networks were trained
+//! on, so that neither saw them. Then PCA and Joint Bayesian are fitted again to everybody ([`FitOn::All`]), as the paper
+//! does with its selection people; the weights and the threshold stay.
+
+use super::Error;
+use super::people::{People, Side};
+use super::vectors::{self, SIDES, Vectors};
+use super::verifier::{Group, ScoreThreshold, Verifier, patches_of};
+use crate::data::pairs::Pair;
+use crate::verify::joint_bayesian::{self, JointBayesian};
+use crate::verify::pca::Pca;
+use crate::verify::svm::{self, LinearSvm};
+use crate::verify::threshold::Criterion;
+use crate::verify::trials::Trials;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Whose faces the final models are fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FitOn {
+    /// Everybody's.
+    #[default]
+    All,
+    /// Those of the people that networks were trained on.
+    Training,
+    /// Those of the people that were held out.
+    HeldOut,
+}
+
+impl From<FitOn> for Side {
+    fn from(fit_on: FitOn) -> Self {
+        match fit_on {
+            FitOn::All => Self::All,
+            FitOn::Training => Self::Training,
+            FitOn::HeldOut => Self::HeldOut,
+        }
+    }
+}
+
+/// How the verifier is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitSettings {
+    /// Dimensions after PCA; 180 in the paper (§3.3). At most as many as there are.
+    pub components: usize,
+    pub joint_bayesian: joint_bayesian::Settings,
+    pub fit_on: FitOn,
+    /// Held-out pairs that weights and threshold are chosen on.
+    pub pairs: usize,
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        let joint_bayesian = joint_bayesian::Settings { shrinkage: 0.05, ..Default::default() };
+        Self { components: 180, joint_bayesian, fit_on: FitOn::default(), pairs: 6_000 }
+    }
+}
+
+/// Vectors of all faces in a folder, a file a patch.
+#[derive(Debug, Clone)]
+pub struct VectorFolder {
+    folder: PathBuf,
+    /// SHA-256 of the list of faces that they must be of.
+    faces: String,
+    count: usize,
+}
+
+impl VectorFolder {
+    /// The vectors in `folder` of `count` faces whose list has the digest `faces`.
+    pub fn new(folder: &Path, faces: String, count: usize) -> Self {
+        Self { folder: folder.into(), faces, count }
+    }
+
+    /// Vectors of one patch.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged, or of other faces.
+    pub fn of_patch(&self, patch: usize) -> Result<Vectors, Error> {
+        let path = vectors::path(&self.folder, patch);
+        if !path.is_file() {
+            return Err(Error::NoVectors { path });
+        }
+        let vectors = Vectors::load(&path)?;
+        if vectors.origin.faces != self.faces || vectors.faces() != self.count {
+            return Err(Error::OtherVectors { path, difference: "other faces" });
+        }
+        Ok(vectors)
+    }
+
+    /// The concatenation of `chosen` vectors for each of `faces`: faces × (chosen · dimension).
+    ///
+    /// # Errors
+    /// As [`Self::of_patch`]; vectors of different lengths.
+    pub fn rows(&self, chosen: &[usize], faces: &[usize]) -> Result<Vec<f32>, Error> {
+        let dimension = self.dimension(chosen)?;
+        let width = chosen.len() * dimension;
+        let mut rows = vec![0.0; faces.len() * width];
+        for patch in patches_of(chosen) {
+            let vectors = self.of_patch(patch.index())?;
+            if vectors.dimension != dimension {
+                return Err(Error::VectorLengths { path: vectors::path(&self.folder, patch.index()) });
+            }
+            for (at, vector) in chosen.iter().enumerate().filter(|(_, vector)| **vector / SIDES == patch.index()) {
+                for (row, &face) in rows.chunks_exact_mut(width).zip(faces) {
+                    row[at * dimension..][..dimension].copy_from_slice(vectors.vector(face, vector % SIDES));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Numbers in a vector.
+    ///
+    /// # Errors
+    /// As [`Self::of_patch`].
+    pub fn dimension(&self, chosen: &[usize]) -> Result<usize, Error> {
+        let first = chosen.first().ok_or(Error::NothingChosen)?;
+        Ok(self.of_patch(first / SIDES)?.dimension)
+    }
+}
+
+/// What the user hears while it is fitted.
+pub type Say<'a> = &'a dyn Fn(String);
+
+/// Fits a verifier of the chosen `groups` of vectors.
+///
+/// # Errors
+/// Vectors that are missing, too few faces, a covariance that is singular.
+pub fn fit(
+    vectors: &VectorFolder,
+    groups: &[Vec<usize>],
+    people: &People,
+    seed: u64,
+    settings: &FitSettings,
+    say: Say,
+) -> Result<Verifier, Error> {
+    let pairs = people.held_out_pairs(settings.pairs, seed)?;
+    let held_out = people.faces(Side::HeldOut);
+    let place = places(people.of_face.len(), &held_out);
+    let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); pairs.len()];
+    let mut fitted = Vec::new();
+    for (number, chosen) in groups.iter().enumerate() {
+        say(format!("group {} of {}: {} vectors", number + 1, groups.len(), chosen.len()));
+        let group = fit_group(vectors, chosen, people, Side::Training, settings, say)?;
+        let rows = group.pca.project(&vectors.rows(chosen, &held_out)?)?;
+        let prepared = group.joint_bayesian.prepare(&rows)?;
+        for (pair, ratios) in pairs.iter().zip(&mut ratios) {
+            ratios.push(prepared.llr(place[pair.a as usize], place[pair.b as usize]));
+        }
+        fitted.push(match settings.fit_on {
+            FitOn::Training => group,
+            other => fit_group(vectors, chosen, people, other.into(), settings, say)?,
+        });
+    }
+    let (weights, bias) = fuse(&ratios, &pairs)?;
+    let mut verifier = Verifier {
+        dimension: vectors.dimension(&groups[0])?,
+        groups: fitted,
+        weights,
+        bias,
+        threshold: ScoreThreshold { score: 0.0, accuracy: 0.0, false_acceptances: 0.0, chosen_on: String::new() },
+        fitted_on: format!(
+            "{} faces of {} people",
+            people.faces(settings.fit_on.into()).len(),
+            people.count(settings.fit_on.into())
+        ),
+    };
+    let scores = ratios.iter().zip(&pairs).map(|(ratios, pair)| (-verifier.fuse(ratios), pair.same));
+    let best = Trials::new(scores)?.best_threshold(Criterion::Accuracy);
+    verifier.threshold = ScoreThreshold {
+        score: -best.distance,
+        accuracy: best.accuracy,
+        false_acceptances: best.false_acceptance_rate,
+        chosen_on: format!("{} balanced pairs of {} held-out people", pairs.len(), people.count(Side::HeldOut)),
+    };
+    say(format!("held-out pairs: {:.1} % right at the threshold", 100.0 * best.accuracy));
+    Ok(verifier)
+}
+
+/// PCA and Joint Bayesian of the faces of one side.
+fn fit_group(
+    vectors: &VectorFolder,
+    chosen: &[usize],
+    people: &People,
+    side: Side,
+    settings: &FitSettings,
+    say: Say,
+) -> Result<Group, Error> {
+    let faces = people.faces(side);
+    let rows = vectors.rows(chosen, &faces)?;
+    let width = rows.len() / faces.len().max(1);
+    let components = settings.components.min(width).min(faces.len().saturating_sub(1));
+    let pca = Pca::fit(&rows, width, components)?;
+    let reduced = pca.project(&rows)?;
+    let labels: Vec<u32> = faces.iter().map(|&face| people.of_face[face]).collect();
+    let joint_bayesian =
+        JointBayesian::fit(&reduced, &labels, components, &settings.joint_bayesian, &mut |iteration| {
+            say(format!("  {side:?} people, {iteration}"));
+        })?;
+    Ok(Group { vectors: chosen.to_vec(), pca, joint_bayesian })
+}
+
+/// Place of each face among `chosen`; faces that are not chosen have none that counts.
+fn places(faces: usize, chosen: &[usize]) -> Vec<usize> {
+    let mut place = vec![usize::MAX; faces];
+    for (at, &face) in chosen.iter().enumerate() {
+        place[face] = at;
+    }
+    place
+}
+
+/// Weight of each group, and the bias. One group's ratio is the score itself.
+fn fuse(ratios: &[Vec<f64>], pairs: &[Pair]) -> Result<(Vec<f64>, f64), Error> {
+    let groups = ratios.first().map_or(0, Vec::len);
+    if groups < 2 {
+        return Ok((vec![1.0; groups], 0.0));
+    }
+    let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
+    let LinearSvm { weights, bias } = LinearSvm::fit(ratios, &same, &svm::Settings::default())?;
+    Ok((weights, bias))
+}

@@ -1,0 +1,96 @@
+//! From photographs to a verifier: the stages around the networks.
+//!
+//! | file | purpose |
+//! |---|---|
+//! | [`patch_nets`] | a network for each kind of patch, by as many processes as there are |
+//! | [`extractors`] | the vectors of aligned faces by the networks of several patches |
+//! | [`vectors`] | files of vectors |
+//! | [`extract`](mod@extract) | all faces through all networks, streamed to disk |
+//! | [`people`] | who is on the faces, who was held out, pairs of them |
+//! | [`fit`](mod@fit) | PCA, Joint Bayesian, SVM and threshold of chosen vectors |
+//! | [`verifier`] | what [`fit`](mod@fit) makes, and its file |
+//! | [`digest`] | by what results name what they were made from |
+
+pub mod digest;
+pub mod extract;
+pub mod extractors;
+pub mod fit;
+pub mod patch_nets;
+pub mod people;
+pub mod vectors;
+pub mod verifier;
+
+use crate::face::patches::Patch;
+use crate::{data, face, files, gpu, model, train, verify};
+use std::path::PathBuf;
+
+/// Why a stage cannot run or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{path}: cannot be read: {source}; check the path")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: cannot be created: {source}; choose a folder that you may write to, on a disk with room")]
+    CreateFolder { path: PathBuf, source: std::io::Error },
+    #[error("{path}: no such folder; give one that `deepid2 train --patches LIST --out NETS` made")]
+    NoNets { path: PathBuf },
+    #[error("{path}: not a mark of a trained network ({message}); remove the file to train the network to its end again")]
+    Mark { path: PathBuf, message: String },
+    #[error("{folder} was trained with other settings: {difference}; give the settings it was trained with, or another --out")]
+    OtherNetSettings { folder: PathBuf, difference: String },
+    #[error("the network of patch {} ({patch}) in {nets} is not trained to its end; run `deepid2 train --patches {}` there first", patch.index(), patch.index())]
+    NetNotDone { patch: Patch, nets: PathBuf },
+    #[error("the network of patch {patch} takes {found:?} (rows, columns, channels), the patch has {expected:?}; train it with `deepid2 train --patches`")]
+    OtherInput { patch: Patch, expected: (u32, u32, u32), found: (u32, u32, u32) },
+    #[error("{from} {index}: expected 0 to {}, below the {count} tasks", count - 1)]
+    TaskIndex { from: &'static str, index: usize, count: usize },
+    #[error("{from} {index} without the number of tasks; pass --task-count too")]
+    TaskCount { from: &'static str, index: usize },
+    #[error("--task-count {count} without an index; pass --task-index too")]
+    TaskWithoutIndex { count: usize },
+    #[error("the environment's {name} is `{text}`, expected a whole number; unset it, or pass --task-index and --task-count")]
+    TaskVariable { name: &'static str, text: String },
+    #[error("{path} holds vectors of {difference}; give another folder for the vectors, or remove this one")]
+    OtherVectors { path: PathBuf, difference: &'static str },
+    #[error("{path}: not a file of vectors; give a folder that `deepid2 extract` made")]
+    NotVectors { path: PathBuf },
+    #[error("{path}: no such file of vectors; run `deepid2 extract` for this patch first")]
+    NoVectors { path: PathBuf },
+    #[error("{path}: its vectors are longer or shorter than those of other patches; train all networks with one --embedding")]
+    VectorLengths { path: PathBuf },
+    #[error("no vectors are chosen; choose at least one")]
+    NothingChosen,
+    #[error("{picture}: lies in no person's folder; align a folder with a sub-folder per person")]
+    NoPerson { picture: PathBuf },
+    #[error("{path}: not a verifier; give a file that `deepid2 fit` made")]
+    NotVerifier { path: PathBuf },
+    #[error("{path}, entry `{entry}`: {message}; the file is damaged, fit again")]
+    VerifierEntry { path: PathBuf, entry: &'static str, message: String },
+    #[error(transparent)]
+    File(#[from] files::Error),
+    #[error(transparent)]
+    Patch(#[from] face::patches::Error),
+    #[error(transparent)]
+    Index(#[from] face::index::Error),
+    #[error(transparent)]
+    Decode(#[from] data::decode::Error),
+    #[error(transparent)]
+    Pairs(#[from] data::pairs::Error),
+    #[error(transparent)]
+    Split(#[from] data::split::Error),
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    #[error(transparent)]
+    Checkpoint(#[from] model::checkpoint::Error),
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
+    #[error(transparent)]
+    Pca(#[from] verify::pca::Error),
+    #[error(transparent)]
+    JointBayesian(#[from] verify::joint_bayesian::Error),
+    #[error(transparent)]
+    Svm(#[from] verify::svm::Error),
+    #[error(transparent)]
+    Gpu(#[from] gpu::Error),
+}

@@ -1,0 +1,97 @@
+//! Who is on the faces of an aligned folder, who was held out from training, and pairs of them.
+
+use super::Error;
+use crate::data::dataset::{Dataset, Identity};
+use crate::data::pairs::random::random_pairs;
+use crate::data::pairs::{Pair, PairList};
+use crate::data::split::{Split, split_identities};
+use crate::face::index::AlignedFaces;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+/// Whose faces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Those that networks were trained on.
+    Training,
+    /// Those that were held out.
+    HeldOut,
+    All,
+}
+
+/// The people of an aligned folder, split as training splits them.
+#[derive(Debug, Clone)]
+pub struct People {
+    /// Person of each face, numbered by name.
+    pub of_face: Vec<u32>,
+    /// Whether each face's person was held out.
+    held_out: Vec<bool>,
+    face_of: HashMap<PathBuf, u32>,
+    split: Split,
+}
+
+impl People {
+    /// The people of `folder`, of whom training with `seed` holds out `fraction`.
+    ///
+    /// # Errors
+    /// Faces that lie in no person's folder, or too few people to split.
+    pub fn of(folder: &Path, faces: &AlignedFaces, fraction: f64, seed: u64) -> Result<Self, Error> {
+        let mut by_name: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+        for face in faces.faces() {
+            let Some((person, _)) = face.face.picture.split_once('/') else {
+                return Err(Error::NoPerson { picture: face.path.clone() });
+            };
+            by_name.entry(person).or_default().push(face.path.clone());
+        }
+        let number: HashMap<String, u32> = by_name.keys().map(|name| (*name).to_string()).zip(0..).collect();
+        let identities = by_name.into_iter().map(|(name, mut images)| {
+            images.sort();
+            Identity { name: name.into(), images }
+        });
+        // The same people in the same order as `Dataset::open` finds in the folder, so that the split is training's.
+        let split = split_identities(&Dataset { identities: identities.collect() }, fraction, seed)?;
+        let held: HashSet<&str> = split.validation.identities.iter().map(|identity| identity.name.as_str()).collect();
+        let person = |face: &str| face.split_once('/').map_or("", |(person, _)| person).to_string();
+        let names: Vec<String> = faces.faces().iter().map(|face| person(&face.face.picture)).collect();
+        let _ = folder;
+        Ok(Self {
+            of_face: names.iter().map(|name| number[name]).collect(),
+            held_out: names.iter().map(|name| held.contains(name.as_str())).collect(),
+            face_of: faces.faces().iter().map(|face| face.path.clone()).zip(0..).collect(),
+            split,
+        })
+    }
+
+    /// The faces of a side, in order.
+    pub fn faces(&self, side: Side) -> Vec<usize> {
+        (0..self.of_face.len())
+            .filter(|&face| match side {
+                Side::Training => !self.held_out[face],
+                Side::HeldOut => self.held_out[face],
+                Side::All => true,
+            })
+            .collect()
+    }
+
+    /// The number of people of a side.
+    pub fn count(&self, side: Side) -> usize {
+        let Split { training, validation } = &self.split;
+        let (training, validation) = (training.identities.len(), validation.identities.len());
+        match side {
+            Side::Training => training,
+            Side::HeldOut => validation,
+            Side::All => training + validation,
+        }
+    }
+
+    /// At most `count` balanced pairs of held-out people's faces, in two folds without a person in common; `a` and `b`
+    /// are numbers of faces.
+    ///
+    /// # Errors
+    /// Too few people or pictures.
+    pub fn held_out_pairs(&self, count: usize, seed: u64) -> Result<Vec<Pair>, Error> {
+        let PairList { pictures, pairs, .. } = random_pairs(&self.split.validation, count, 2, seed)?;
+        let face = |picture: u32| self.face_of[&pictures[picture as usize]];
+        Ok(pairs.into_iter().map(|pair| Pair { a: face(pair.a), b: face(pair.b), ..pair }).collect())
+    }
+}

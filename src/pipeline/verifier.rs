@@ -1,0 +1,226 @@
+//! The verifier: groups of chosen vectors, each reduced by PCA and compared by Joint Bayesian, their scores fused by a
+//! linear SVM (DeepID2 §3.3 and §4), and the threshold at and above which two faces count as one person.
+//!
+//! Its file is safetensors of f64:
+//!
+//! | tensor | shape | what |
+//! |---|---|---|
+//! | `G.pca.mean`, `.directions`, `.eigenvalues`, `.total_variance` | [1, d], [k, d], [1, k], [1, 1] | PCA of group G's d = 160 × vectors numbers to k |
+//! | `G.jb.mean`, `.s_mu`, `.s_eps` | [1, k], [k, k], [k, k] | Joint Bayesian |
+//! | `fusion` | [groups + 1] | weight of each group's log-likelihood ratio, then the bias |
+//!
+//! | entry | what |
+//! |---|---|
+//! | `kind` | `deepid2-verifier-1` |
+//! | `groups` | the vectors of each group, 0 to 399, as JSON |
+//! | `dimension` | numbers in a vector |
+//! | `threshold` | [`ScoreThreshold`] as JSON |
+//! | `fitted_on` | in words |
+
+use super::Error;
+use crate::face::patches::{PATCHES, Patch};
+use crate::model::checkpoint::{self, Checkpoint, NamedTensor};
+use crate::verify::joint_bayesian::{JointBayesian, Prepared};
+use crate::verify::matrices::NamedMatrix;
+use crate::verify::pca::Pca;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The value of the entry `kind`.
+const KIND: &str = "deepid2-verifier-1";
+
+/// Vectors that are compared together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Numbers of the vectors, 2p of patch p as it is and 2p + 1 of its mirrored counterpart.
+    pub vectors: Vec<usize>,
+    pub pca: Pca,
+    pub joint_bayesian: JointBayesian,
+}
+
+/// The score at and above which two faces count as one person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreThreshold {
+    /// Fused score.
+    pub score: f64,
+    /// Share of the pairs it was chosen on that it judges rightly.
+    pub accuracy: f64,
+    /// Share of pairs of different people among them that it takes for one.
+    pub false_acceptances: f64,
+    /// Which pairs these were.
+    pub chosen_on: String,
+}
+
+/// Everything between vectors and a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verifier {
+    pub groups: Vec<Group>,
+    /// Weight of each group's log-likelihood ratio in the score.
+    pub weights: Vec<f64>,
+    pub bias: f64,
+    /// Numbers in a vector.
+    pub dimension: usize,
+    pub threshold: ScoreThreshold,
+    /// The faces it was fitted on, in words.
+    pub fitted_on: String,
+}
+
+/// Faces that are ready to be compared with each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreparedFaces {
+    of_group: Vec<Prepared>,
+}
+
+impl PreparedFaces {
+    /// The number of faces.
+    pub fn len(&self) -> usize {
+        self.of_group.first().map_or(0, Prepared::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Verifier {
+    /// All patches whose networks are needed, in rising order.
+    pub fn patches(&self) -> Vec<Patch> {
+        let vectors: Vec<usize> = self.groups.iter().flat_map(|group| group.vectors.iter().copied()).collect();
+        patches_of(&vectors)
+    }
+
+    /// Reduces faces; `rows` gives the concatenated vectors of a group, faces × (vectors · dimension).
+    ///
+    /// # Errors
+    /// Rows of another length, or numbers that are not finite.
+    pub fn reduce(&self, rows: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, Error>) -> Result<Vec<Vec<f32>>, Error> {
+        self.groups.iter().map(|group| Ok(group.pca.project(&rows(&group.vectors)?)?)).collect()
+    }
+
+    /// Prepares reduced faces (a matrix a group, as [`Self::reduce`] makes them) to be compared.
+    ///
+    /// # Errors
+    /// Reduced faces of another verifier.
+    pub fn prepare(&self, reduced: &[Vec<f32>]) -> Result<PreparedFaces, Error> {
+        let of_group = self.groups.iter().zip(reduced).map(|(group, rows)| group.joint_bayesian.prepare(rows));
+        Ok(PreparedFaces { of_group: of_group.collect::<Result<_, _>>()? })
+    }
+
+    /// The log-likelihood ratio of each group for faces `a` and `b` of `others`.
+    pub fn ratios(&self, faces: &PreparedFaces, a: usize, others: &PreparedFaces, b: usize) -> Vec<f64> {
+        faces.of_group.iter().zip(&others.of_group).map(|(face, other)| face.llr_with(a, other, b)).collect()
+    }
+
+    /// The fused score: the larger, the more like one person.
+    pub fn score(&self, faces: &PreparedFaces, a: usize, others: &PreparedFaces, b: usize) -> f64 {
+        self.fuse(&self.ratios(faces, a, others, b))
+    }
+
+    /// The score of the groups' log-likelihood ratios.
+    pub fn fuse(&self, ratios: &[f64]) -> f64 {
+        self.weights.iter().zip(ratios).map(|(weight, ratio)| weight * ratio).sum::<f64>() + self.bias
+    }
+
+    /// Saves the verifier, in whole or not at all.
+    ///
+    /// # Errors
+    /// A folder that is missing, read-only or full.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let mut tensors = Vec::new();
+        for (number, group) in self.groups.iter().enumerate() {
+            for matrix in group.pca.to_matrices().into_iter().chain(group.joint_bayesian.to_matrices()) {
+                let NamedMatrix { name, rows, columns, values } = matrix;
+                tensors.push(NamedTensor { name: format!("{number}.{name}"), dims: vec![rows, columns], values });
+            }
+        }
+        let fusion: Vec<f64> = self.weights.iter().copied().chain([self.bias]).collect();
+        tensors.push(NamedTensor { name: "fusion".into(), dims: vec![fusion.len()], values: fusion });
+        let groups: Vec<&[usize]> = self.groups.iter().map(|group| group.vectors.as_slice()).collect();
+        let metadata = BTreeMap::from([
+            ("kind".to_string(), KIND.to_string()),
+            ("groups".to_string(), json_of(&groups)),
+            ("dimension".to_string(), self.dimension.to_string()),
+            ("threshold".to_string(), json_of(&self.threshold)),
+            ("fitted_on".to_string(), self.fitted_on.clone()),
+        ]);
+        Ok(checkpoint::save_wide(path, &tensors, &metadata)?)
+    }
+
+    /// Loads a verifier.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or of another kind.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let file = checkpoint::load(path)?;
+        if file.text("kind")? != KIND {
+            return Err(Error::NotVerifier { path: path.into() });
+        }
+        let chosen: Vec<Vec<usize>> = from_json(&file, "groups")?;
+        let known = |vector: &usize| *vector < 2 * PATCHES;
+        if chosen.is_empty() || !chosen.iter().all(|vectors| !vectors.is_empty() && vectors.iter().all(known)) {
+            return Err(Error::VerifierEntry { path: path.into(), entry: "groups", message: "no vectors".into() });
+        }
+        let mut groups = Vec::new();
+        for (number, vectors) in chosen.into_iter().enumerate() {
+            let matrices = matrices_of(&file, number);
+            let damaged = |message: String| Error::VerifierEntry { path: path.into(), entry: "groups", message };
+            let pca = Pca::from_matrices(&matrices).map_err(|error| damaged(error.to_string()))?;
+            let joint_bayesian = JointBayesian::from_matrices(&matrices).map_err(|error| damaged(error.to_string()))?;
+            groups.push(Group { vectors, pca, joint_bayesian });
+        }
+        let fusion = file.wide_tensors.iter().find(|tensor| tensor.name == "fusion");
+        let fusion = fusion.map(|tensor| tensor.values.as_slice()).unwrap_or_default();
+        let verifier = Self {
+            weights: fusion.iter().take(groups.len()).copied().collect(),
+            bias: fusion.last().copied().unwrap_or_default(),
+            groups,
+            dimension: file.value("dimension", "a whole number")?,
+            threshold: from_json(&file, "threshold")?,
+            fitted_on: file.text("fitted_on")?.into(),
+        };
+        let fits = fusion.len() == verifier.groups.len() + 1
+            && verifier.groups.iter().all(|group| {
+                group.pca.dimension() == group.vectors.len() * verifier.dimension
+                    && group.pca.components() == group.joint_bayesian.dimension()
+            });
+        match fits {
+            true => Ok(verifier),
+            false => {
+                let message = "the tensors do not fit each other".into();
+                Err(Error::VerifierEntry { path: path.into(), entry: "groups", message })
+            }
+        }
+    }
+}
+
+/// The patches that vectors come from, in rising order.
+pub fn patches_of(vectors: &[usize]) -> Vec<Patch> {
+    Patch::all().filter(|patch| vectors.iter().any(|vector| vector / 2 == patch.index())).collect()
+}
+
+/// Names of a group's matrices, as PCA and Joint Bayesian look for them.
+const MATRICES: [&str; 7] =
+    ["pca.mean", "pca.directions", "pca.eigenvalues", "pca.total_variance", "jb.mean", "jb.s_mu", "jb.s_eps"];
+
+fn matrices_of(file: &Checkpoint, group: usize) -> Vec<NamedMatrix> {
+    let matrix = |name: &'static str| {
+        let tensor = file.wide_tensors.iter().find(|tensor| tensor.name == format!("{group}.{name}"))?;
+        let &[rows, columns] = tensor.dims.as_slice() else { return None };
+        Some(NamedMatrix { name, rows, columns, values: tensor.values.clone() })
+    };
+    MATRICES.into_iter().filter_map(matrix).collect()
+}
+
+fn json_of<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain numbers and text")
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(file: &Checkpoint, entry: &'static str) -> Result<T, Error> {
+    serde_json::from_str(file.text(entry)?).map_err(|error| Error::VerifierEntry {
+        path: file.path().into(),
+        entry,
+        message: error.to_string(),
+    })
+}
