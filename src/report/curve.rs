@@ -1,13 +1,13 @@
 //! The training curve: losses above, validation accuracy below, over epochs.
 
 use super::style::{self, GRID, INK, LINE_WIDTH};
-use super::{Drawn, Error};
-use crate::files::atomic_write;
+use super::{Drawn, Error, Svg};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::ops::Range;
 use std::path::Path;
 
+const PLOT: &str = "training";
 const SIZE: (u32, u32) = (960, 720);
 /// Width of the area of axis numbers and names, the same in both panels so that their epochs align.
 const AXIS_WIDTH: u32 = 72;
@@ -44,15 +44,13 @@ pub fn training_curve(path: &Path, points: &[CurvePoint]) -> Result<(), Error> {
     let epochs = || points.iter().map(|point| point.epoch).filter(|epoch| epoch.is_finite());
     let all = [&lines.ident, &lines.verif, &lines.accuracy];
     if all.iter().all(|line| line.values().next().is_none()) {
-        return Err(Error::NothingToDraw { path: path.into(), needed: "expected a finite loss or accuracy" });
+        return Err(Error::NothingToDraw { plot: PLOT, needed: "expected a finite loss or accuracy" });
     }
     let last = epochs().fold(f64::NEG_INFINITY, f64::max);
     let first = epochs().fold(f64::INFINITY, f64::min).min(0.0);
     let epochs = first..if last > first { last } else { first + 1.0 };
 
-    let mut svg = String::new();
-    lines.draw(&mut svg, &epochs).map_err(|source| Error::Draw { path: path.into(), source })?;
-    Ok(atomic_write(path, svg.as_bytes())?)
+    Svg::draw(PLOT, SIZE, |root| lines.draw(root, &epochs))?.save(path)
 }
 
 /// A measured quantity: runs of neighbouring points with finite values, as (epoch, value).
@@ -111,13 +109,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn draw(&self, svg: &mut String, epochs: &Range<f64>) -> Drawn {
-        let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
+    fn draw(&self, root: &DrawingArea<SVGBackend, Shift>, epochs: &Range<f64>) -> Drawn {
         let (above, below) = root.split_vertically((55).percent_height());
         self.draw_losses(&above, epochs)?;
-        self.draw_accuracy(&below, epochs)?;
-        root.present()
+        self.draw_accuracy(&below, epochs)
     }
 
     /// The two losses differ in size by orders of magnitude, so each has its own axis.

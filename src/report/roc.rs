@@ -1,19 +1,16 @@
 //! ROC curves of one or several verifiers.
 
-use super::style::{self, GRID, GUIDE, INK, LINE_WIDTH};
-use super::{Drawn, Error};
-use crate::files::atomic_write;
+use super::frame::{self, Axis, Sample, legend_height};
+use super::style::{self, GUIDE, LINE_WIDTH};
+use super::{Drawn, Error, Svg};
 use crate::verify::roc::{Roc, RocPoint};
+use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
 /// Width and height of the picture without its legend.
 const SIZE: (u32, u32) = (760, 720);
-const LEGEND_ROW: u32 = 26;
-/// Left edge of the legend's lines and of its text.
-const LEGEND_AT: (i32, i32) = (82, 116);
 /// The smallest FAR of the logarithmic axis: LFW's 3,000 pairs of different people tell no less.
 const LOWEST_FAR: f64 = 1e-3;
 /// Pieces that a slanted part of a curve is drawn in, since it is bent on a logarithmic axis.
@@ -29,69 +26,55 @@ pub enum FarAxis {
     Logarithmic,
 }
 
-/// Draws the curves, each with its name, to the SVG file `path`. The legend gives AUC and EER; the
-/// dashed lines are chance (TAR = FAR) and the points of equal error (TAR = 1 − FAR).
+/// Draws the curves, each with its name. The legend gives AUC and EER; the dashed lines are chance
+/// (TAR = FAR) and the points of equal error (TAR = 1 − FAR).
+///
+/// # Errors
+/// No curves.
+pub fn roc_svg(curves: &[(String, Roc)], axis: FarAxis) -> Result<Svg, Error> {
+    const PLOT: &str = "ROC curves";
+    if curves.is_empty() {
+        return Err(Error::NothingToDraw { plot: PLOT, needed: "expected at least one ROC curve" });
+    }
+    Svg::draw(PLOT, (SIZE.0, SIZE.1 + legend_height(curves.len())), |root| match axis {
+        FarAxis::Linear => draw(root, curves, 0.0, 0.0..1.0),
+        // A hair lower, lest rounding put the first number of the axis outside of it.
+        FarAxis::Logarithmic => draw(root, curves, LOWEST_FAR, (0.999 * LOWEST_FAR..1.0).log_scale()),
+    })
+}
+
+/// [`roc_svg`] to the file `path`.
 ///
 /// # Errors
 /// No curves, or a file that cannot be written.
 pub fn roc(path: &Path, curves: &[(String, Roc)], axis: FarAxis) -> Result<(), Error> {
-    if curves.is_empty() {
-        return Err(Error::NothingToDraw { path: path.into(), needed: "expected at least one ROC curve" });
-    }
-    let mut svg = String::new();
-    let drawn = match axis {
-        FarAxis::Linear => draw(&mut svg, curves, 0.0, 0.0..1.0),
-        // A hair lower, lest rounding put the first number of the axis outside of it.
-        FarAxis::Logarithmic => draw(&mut svg, curves, LOWEST_FAR, (0.999 * LOWEST_FAR..1.0).log_scale()),
-    };
-    drawn.map_err(|source| Error::Draw { path: path.into(), source })?;
-    Ok(atomic_write(path, svg.as_bytes())?)
+    roc_svg(curves, axis)?.save(path)
 }
 
-fn draw<X>(svg: &mut String, curves: &[(String, Roc)], lowest: f64, far_axis: X) -> Drawn
+fn draw<X>(root: &DrawingArea<SVGBackend, Shift>, curves: &[(String, Roc)], lowest: f64, far_axis: X) -> Drawn
 where
     X: AsRangedCoord<Value = f64>,
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let legend_height = LEGEND_ROW * curves.len() as u32 + LEGEND_ROW / 2;
-    let root = SVGBackend::with_string(svg, (SIZE.0, SIZE.1 + legend_height)).into_drawing_area();
-    root.fill(&WHITE)?;
-    // Below the plot rather than in it: with a logarithmic axis no corner is free of curves.
-    let (plot, legend) = root.split_vertically(SIZE.1);
-    let mut chart = ChartBuilder::on(&plot)
-        .caption("Receiver operating characteristic", style::caption())
-        .margin(14)
-        // Room for the half of the last number that reaches beyond the axis.
-        .margin_right(28)
-        .x_label_area_size(52)
-        .y_label_area_size(68)
-        .build_cartesian_2d(far_axis, 0.0..1.0)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(INK)
-        .label_style(style::label(INK))
-        .x_label_formatter(&|far| style::short(*far, 3))
-        .y_label_formatter(&|tar| style::short(*tar, 2))
-        .x_desc("false acceptance rate (FAR)")
-        .y_desc("true acceptance rate (TAR)")
-        .axis_desc_style(style::label(INK))
-        .draw()?;
+    let (plot, legend_area) = root.split_vertically(SIZE.1);
+    let mut chart =
+        frame::builder(&plot, "Receiver operating characteristic").build_cartesian_2d(far_axis, 0.0..1.0)?;
+    let far = Axis { name: "false acceptance rate (FAR)", number: &|far| style::short(far, 3) };
+    let tar = Axis { name: "true acceptance rate (TAR)", number: &|tar| style::short(tar, 2) };
+    frame::axes(&mut chart, &far, &tar)?;
     for diagonal in [[(0.0, 0.0), (1.0, 1.0)], [(0.0, 1.0), (1.0, 0.0)]] {
         let bent = visible(diagonal.into_iter(), lowest);
         chart.draw_series(DashedLineSeries::new(bent, 5, 5, GUIDE.stroke_width(1)))?;
     }
+    let mut legend = Vec::new();
     for (index, (name, curve)) in curves.iter().enumerate() {
         let stroke = style::colour(index).stroke_width(LINE_WIDTH);
         let points = curve.points.iter().map(|&RocPoint { far, tar, .. }| (far, tar));
         chart.draw_series(LineSeries::new(visible(points, lowest), stroke))?;
-        let y = (LEGEND_ROW * index as u32 + LEGEND_ROW / 2) as i32;
-        legend.draw(&PathElement::new([(LEGEND_AT.0, y), (LEGEND_AT.1 - 10, y)], stroke))?;
         let text = format!("{name}: AUC {:.4}, EER {:.2} %", curve.auc, 100.0 * curve.eer);
-        legend.draw(&Text::new(text, (LEGEND_AT.1, y), style::label(INK).pos(Pos::new(HPos::Left, VPos::Center))))?;
+        legend.push((Sample::Line(stroke), text));
     }
-    root.present()
+    frame::legend(&legend_area, &legend)
 }
 
 /// The part of a curve from FAR = `lowest` on, its slanted parts in pieces equally long on a

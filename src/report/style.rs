@@ -13,6 +13,15 @@ const PALETTE: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
 ];
+/// The same hues for a dark page, where the deep ones would be hard to see.
+const DARK_PALETTE: [RGBColor; 6] = [
+    RGBColor(92, 172, 226),
+    RGBColor(240, 136, 70),
+    RGBColor(62, 196, 154),
+    RGBColor(222, 153, 190),
+    RGBColor(236, 178, 62),
+    RGBColor(140, 206, 242),
+];
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(60, 60, 60);
 /// Grid and guide lines.
@@ -24,6 +33,26 @@ pub const LINE_WIDTH: u32 = 2;
 const FAMILY: &str = "sans-serif";
 const CAPTION_SIZE: i32 = 22;
 const LABEL_SIZE: i32 = 17;
+
+/// What the other colours become on a dark page: paper, text, grid, guides.
+const DARK: [(RGBColor, RGBColor); 4] = [
+    (WHITE, RGBColor(22, 24, 26)),
+    (INK, RGBColor(208, 208, 204)),
+    (GRID, RGBColor(52, 55, 58)),
+    (GUIDE, RGBColor(120, 120, 118)),
+];
+
+/// Style rules that give plots inside of a page its dark colours when it is dark. They match the
+/// colours that plots write into their elements.
+pub fn dark_css() -> String {
+    let hexadecimal = |RGBColor(r, g, b): RGBColor| format!("#{r:02X}{g:02X}{b:02X}");
+    let pairs = PALETTE.into_iter().zip(DARK_PALETTE).chain(DARK);
+    let rules = pairs.flat_map(|(light, dark)| {
+        let (light, dark) = (hexadecimal(light), hexadecimal(dark));
+        ["fill", "stroke"].map(|property| format!("  .plot svg [{property}=\"{light}\"] {{ {property}: {dark}; }}\n"))
+    });
+    format!("@media screen and (prefers-color-scheme: dark) {{\n{}}}\n", rules.collect::<String>())
+}
 
 /// The colour of data line `index`.
 pub fn colour(index: usize) -> RGBColor {
@@ -50,6 +79,22 @@ pub fn short(value: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_colour_of_a_plot_has_a_dark_one() {
+        let roc = crate::verify::trials::Trials::new([(1.0, true), (2.0, false)]).unwrap().roc();
+        let curves: Vec<_> = (0..PALETTE.len()).map(|i| (format!("{i}"), roc.clone())).collect();
+        let svg = crate::report::roc_svg(&curves, Default::default()).unwrap();
+        let css = dark_css();
+        let mut found = 0;
+        for property in ["fill", "stroke"] {
+            for colour in svg.as_str().split(&format!("{property}=\"#")).skip(1) {
+                assert!(css.contains(&format!("[{property}=\"#{}\"]", &colour[..6])), "{}", &colour[..6]);
+                found += 1;
+            }
+        }
+        assert!(found > 50, "{found}");
+    }
 
     #[test]
     fn numbers_are_short() {

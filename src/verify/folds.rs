@@ -109,6 +109,24 @@ mod tests {
         approx::assert_abs_diff_eq!(error, 0.05, epsilon = 1e-15);
     }
 
+    #[test]
+    fn ten_folds_worked_by_hand() {
+        // Five pairs of either kind a fold. Each fold's threshold is 2, midway between 1 and 3; the one pair
+        // at 5 of every odd fold and the two of fold 4 are then judged wrongly: accuracies 1 (four times),
+        // 0.9 (five times), 0.8 (once).
+        let mut trials = Vec::new();
+        for fold in 0..10 {
+            let wrong = if fold == 4 { 2 } else { fold % 2 };
+            trials.extend((0..5).map(|i| (if i < wrong { 5.0 } else { 1.0 }, true, fold)));
+            trials.extend([(3.0, false, fold); 5]);
+        }
+        let result = validate(&trials, Criterion::Accuracy).unwrap();
+        assert!(result.folds.iter().all(|fold| fold.threshold == 2.0));
+        approx::assert_abs_diff_eq!(result.mean, 0.93, epsilon = 1e-15);
+        // Σ(accuracy − mean)² = 4·0.07² + 5·0.03² + 0.13² = 0.041; σ² = 0.041/9; the error is σ/√10.
+        approx::assert_abs_diff_eq!(result.standard_error, (0.041f64 / 90.0).sqrt(), epsilon = 1e-15);
+    }
+
     proptest! {
         #[test]
         fn a_fold_is_judged_by_the_best_threshold_of_the_others(

@@ -6,19 +6,29 @@
 //! | [`trials`] | labelled distances, sorted once: what everything below is counted from |
 //! | [`threshold`] | the best threshold, by balanced error or by accuracy |
 //! | [`roc`] | ROC curve, AUC, EER, TAR at a given FAR |
+//! | [`det`] | DET curve: FRR against FAR on normal-deviate axes |
 //! | [`summary`] | all the usual numbers at once |
-//! | [`folds`] | LFW's protocol: threshold from the other folds, mean and standard error |
+//! | [`folds`] | LFW's View 2: threshold from the other folds, mean and standard error |
+//! | [`view1`] | LFW's View 1: threshold from one list of pairs, accuracy on another |
+//! | [`people`] | which pictures of a list of pairs show one person |
+//! | [`extremes`] | the most confident verdicts, right and wrong |
+//! | [`bootstrap`] | intervals of all these numbers, by resampling people |
 //!
 //! Everywhere, a smaller distance means more alike and a pair is accepted as one person where its
 //! distance is **at most** the threshold. Scores that grow with likeness, such as the
 //! log-likelihood ratio of Joint Bayesian, are passed negated.
 
+pub mod bootstrap;
+pub mod det;
 pub mod distance;
+pub mod extremes;
 pub mod folds;
+pub mod people;
 pub mod roc;
 pub mod summary;
 pub mod threshold;
 pub mod trials;
+pub mod view1;
 
 /// Why nothing can be measured.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +47,12 @@ pub enum Error {
     EmbeddingShape { values: usize, dimension: usize },
     #[error("pair {pair} names picture {picture}, but there are {rows} embeddings")]
     PictureNumber { pair: usize, picture: u32, rows: usize },
+    #[error("pair {pair} names picture {picture}, but the person of only {pictures} pictures is known")]
+    NoPerson { pair: usize, picture: u32, pictures: usize },
+    #[error("{replicates} bootstrap replicates; expected at least 1, 1000 as a rule")]
+    NoReplicates { replicates: u32 },
+    #[error("bootstrap confidence {confidence}; expected a share between 0 and 1, such as 0.95")]
+    Confidence { confidence: f64 },
     #[error("distance `{text}`: expected `euclidean` or `cosine`")]
     UnknownDistance { text: String },
 }

@@ -84,8 +84,13 @@ impl Trials {
         // Quotients are compared, not `far · different`: both sides then round alike, so that 3 of
         // 10 are at most 0.3.
         let enough = 1.0 / self.different() as f64 <= far;
+        enough.then(|| self.tar_within_far(far))
+    }
+
+    /// As [`Self::tar_at_far`], however few the trials.
+    pub(super) fn tar_within_far(&self, far: f64) -> f64 {
         let allowed = self.cuts().take_while(|&cut| self.false_acceptance_rate(cut) <= far);
-        enough.then(|| allowed.last().map(|cut| self.true_acceptance_rate(cut))).flatten()
+        allowed.last().map_or(0.0, |cut| self.true_acceptance_rate(cut))
     }
 }
 

@@ -19,11 +19,11 @@ pub enum Criterion {
     Accuracy,
 }
 
-/// A threshold and what it does to the trials that it was chosen on.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// A threshold and what it does to some trials.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// Pairs at most this far apart are accepted as one person. It lies midway between two
-    /// observed distances, save for accepting everything or nothing.
+    /// Pairs at most this far apart are accepted as one person. One chosen on the trials lies midway
+    /// between two observed distances, save for accepting everything or nothing.
     pub distance: f64,
     /// Share of all pairs judged rightly.
     pub accuracy: f64,
@@ -52,13 +52,21 @@ impl Trials {
             }
         };
         let best = self.cuts().max_by_key(|cut| (merit(cut), Reverse(cut.accepted)));
-        self.describe(best.expect("accepting nothing is a cut"))
+        let cut = best.expect("accepting nothing is a cut");
+        self.describe(cut, self.threshold_at(cut.accepted))
     }
 
-    fn describe(&self, cut: Cut) -> Threshold {
+    /// What accepting pairs at most `distance` apart does, a threshold that was chosen elsewhere.
+    pub fn judged_at(&self, distance: f64) -> Threshold {
+        let accepted = self.groups().partition_point(|group| group.distance <= distance);
+        let cut = self.cuts().nth(accepted).expect("a cut for every number of groups");
+        self.describe(cut, distance)
+    }
+
+    fn describe(&self, cut: Cut, distance: f64) -> Threshold {
         let right = cut.true_acceptances + self.different() - cut.false_acceptances;
         Threshold {
-            distance: self.threshold_at(cut.accepted),
+            distance,
             accuracy: right as f64 / (self.same() + self.different()) as f64,
             false_acceptance_rate: self.false_acceptance_rate(cut),
             false_rejection_rate: (self.same() - cut.true_acceptances) as f64 / self.same() as f64,
@@ -129,7 +137,16 @@ mod tests {
                 prop_assert_eq!(best.accuracy, judged.accuracy);
                 prop_assert_eq!(best.false_acceptance_rate, judged.far);
                 prop_assert_eq!(best.false_rejection_rate, judged.frr);
+                prop_assert_eq!(trials.judged_at(best.distance), best);
             }
+        }
+
+        #[test]
+        fn a_threshold_chosen_elsewhere_is_judged(sample in distances_with_ties(), distance in -1.0f64..13.0) {
+            let found = Trials::new(sample.iter().copied()).unwrap().judged_at(distance);
+            let judged = judged(&sample, distance);
+            prop_assert_eq!((found.distance, found.accuracy), (distance, judged.accuracy));
+            prop_assert_eq!((found.false_acceptance_rate, found.false_rejection_rate), (judged.far, judged.frr));
         }
     }
 }

@@ -46,20 +46,31 @@ impl Trials {
             return Err(Error::NotFinite { pair, distance });
         }
         sorted.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
-        let mut groups: Vec<Group> = Vec::new();
+        Self::of_sorted(sorted.into_iter().map(|(distance, is_same)| (distance, is_same, 1)))
+    }
+
+    /// Trials that are sorted already, by ascending distance, each with the number of times it counts.
+    ///
+    /// # Errors
+    /// Not at least one pair of either kind.
+    pub(super) fn of_sorted(sorted: impl Iterator<Item = (f64, bool, u64)>) -> Result<Self, Error> {
+        let mut groups: Vec<Group> = Vec::with_capacity(sorted.size_hint().1.unwrap_or(0));
         let (mut same, mut different) = (0, 0);
-        for (distance, is_same) in sorted {
+        for (distance, is_same, times) in sorted {
+            if times == 0 {
+                continue;
+            }
             // `==` also joins −0 and 0, which the order by bits keeps apart.
             if groups.last().is_none_or(|group| group.distance != distance) {
                 groups.push(Group { distance, same: 0, different: 0 });
             }
             let at = groups.len() - 1;
             if is_same {
-                groups[at].same += 1;
-                same += 1;
+                groups[at].same += times;
+                same += times;
             } else {
-                groups[at].different += 1;
-                different += 1;
+                groups[at].different += times;
+                different += times;
             }
         }
         if same == 0 || different == 0 {
