@@ -44,6 +44,8 @@ pub(crate) enum Purpose {
     SynthPicture = 6,
     SynthNoise = 7,
     Bootstrap = 8,
+    LandmarkStarts = 20,
+    LandmarkFolds = 21,
 }
 
 /// The random stream number `stream` (a step, say) of `purpose` under the user's `seed`.

@@ -8,6 +8,9 @@
 //! | [`detect`] | where faces are (SeetaFace, through the `rustface` crate) |
 //! | [`sift`] | the 128-d descriptor of the surroundings of a point |
 //! | [`sdm`] | the Supervised Descent Method: a cascade of ridge regressions from a face box to landmarks |
+//! | [`annotated`] | folders of pictures with `.pts` files, and which are held out |
+//! | [`ridge`] | linear regression with a penalty, on more rows than memory holds |
+//! | [`training`] | fits the cascade to annotated pictures |
 //! | [`landmark_model`] | a trained cascade and its file |
 //! | [`similarity`] | least-squares similarity transforms (Umeyama) |
 //! | [`canonical`] | the frame of aligned pictures and the average face in it |
@@ -17,6 +20,7 @@
 
 pub mod align;
 pub mod canonical;
+pub mod annotated;
 pub mod detect;
 pub mod landmark_model;
 pub mod patch_cut;
@@ -24,8 +28,10 @@ pub mod patches;
 pub mod picture;
 pub mod points;
 pub mod pts;
+pub mod ridge;
 pub mod sdm;
 pub mod sift;
 pub mod similarity;
+pub mod training;
 
 pub use points::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS, Shape};
