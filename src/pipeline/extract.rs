@@ -7,12 +7,13 @@
 use super::extractors::{FacePicture, PatchExtractor};
 use super::patch_nets::{self, State};
 use super::vectors::{self, Origin, VectorWriter};
-use super::{Error, digest};
+use super::Error;
 use crate::data::decode::decode_upright;
 use crate::face::index::{AlignedFace, AlignedFaces, INDEX};
 use crate::face::patches::Patch;
 use crate::gpu::Gpu;
 use crate::model::Model;
+use crate::report::hashes::sha256_of;
 use crate::train::interrupt::Interrupt;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ pub fn extract(
 ) -> Result<Extracted, Error> {
     let index = AlignedFaces::open(&settings.faces)?;
     let faces = index.faces();
-    let list = digest::of_file(&settings.faces.join(INDEX))?;
+    let list = sha256_of(&settings.faces.join(INDEX))?.1;
     std::fs::create_dir_all(&settings.out)
         .map_err(|source| Error::CreateFolder { path: settings.out.clone(), source })?;
     let mut extracted = Extracted { faces: faces.len(), finished: true, ..Extracted::default() };
@@ -72,7 +73,7 @@ pub fn extract(
             return Err(Error::NetNotDone { patch, nets: settings.nets.clone() });
         };
         let path = patch_nets::model_of(&settings.nets, patch);
-        let origin = Origin { patch: patch.index(), model: digest::of_file(&path)?, faces: list.clone() };
+        let origin = Origin { patch: patch.index(), model: sha256_of(&path)?.1, faces: list.clone() };
         let model = Model::load(&path)?;
         let out = vectors::path(&settings.out, patch.index());
         match VectorWriter::begin(&out, &origin, faces.len(), model.spec.embedding)? {

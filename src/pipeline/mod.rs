@@ -9,9 +9,7 @@
 //! | [`people`] | who is on the faces, who was held out, pairs of them |
 //! | [`fit`](mod@fit) | PCA, Joint Bayesian, SVM and threshold of chosen vectors |
 //! | [`verifier`] | what [`fit`](mod@fit) makes, and its file |
-//! | [`digest`] | by what results name what they were made from |
 
-pub mod digest;
 pub mod extract;
 pub mod extractors;
 pub mod fit;
@@ -21,7 +19,7 @@ pub mod vectors;
 pub mod verifier;
 
 use crate::face::patches::Patch;
-use crate::{data, face, files, gpu, model, train, verify};
+use crate::{data, face, files, gpu, model, report, train, verify};
 use std::path::PathBuf;
 
 /// Why a stage cannot run or go on.
@@ -91,6 +89,8 @@ pub enum Error {
     JointBayesian(#[from] verify::joint_bayesian::Error),
     #[error(transparent)]
     Svm(#[from] verify::svm::Error),
+    #[error(transparent)]
+    Report(#[from] report::Error),
     #[error(transparent)]
     Gpu(#[from] gpu::Error),
 }

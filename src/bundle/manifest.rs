@@ -1,0 +1,85 @@
+//! `bundle.json`: what a bundle holds, the hash of each of its files, and its model card.
+
+use super::Error;
+use crate::face::aligner::{FaceChoice, Search};
+use crate::files::atomic_write;
+use crate::report::card::ModelCard;
+use crate::report::hashes::sha256_of;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// File name in a bundle.
+pub const MANIFEST: &str = "bundle.json";
+/// The version of the format that this program reads and writes.
+pub const VERSION: u32 = 1;
+/// The file of the landmark model.
+pub const LANDMARKS: &str = "landmarks.safetensors";
+/// The file of the verifier.
+pub const VERIFIER: &str = "verifier.safetensors";
+
+/// What a bundle says of itself. It is written last: a bundle without it is half-copied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program that made it.
+    pub made_by: String,
+    /// The face detector, which is part of the program.
+    pub detector: String,
+    /// Where faces are looked for.
+    pub search: Search,
+    /// Which face of a photograph is taken.
+    pub faces: FaceChoice,
+    /// SHA-256 of each file, by its path in the bundle.
+    pub files: BTreeMap<String, String>,
+    pub card: ModelCard,
+}
+
+/// Only the version, so that a later one is told from a damaged file.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of the bundle `folder` and checks every file against its hash.
+    ///
+    /// # Errors
+    /// No bundle, one of another version, a file that is missing (half-copied) or changed.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(MANIFEST);
+        let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => Error::NoBundle { path: folder.into() },
+            _ => Error::Read { path: path.clone(), source },
+        })?;
+        let damaged = |error: serde_json::Error| Error::Manifest { path: path.clone(), message: error.to_string() };
+        let Versioned { version } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if version != VERSION {
+            return Err(Error::Version { path: folder.into(), found: version });
+        }
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
+        for (name, expected) in &manifest.files {
+            let file = folder.join(name);
+            if !file.is_file() {
+                return Err(Error::MissingFile { path: folder.into(), file: name.clone() });
+            }
+            if sha256_of(&file)?.1 != *expected {
+                return Err(Error::Changed { path: file });
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest of the bundle `folder`, with the hash of each of `files`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn write(mut self, folder: &Path, files: &[String]) -> Result<(), Error> {
+        for name in files {
+            self.files.insert(name.clone(), sha256_of(&folder.join(name))?.1);
+        }
+        let json = serde_json::to_string_pretty(&self).expect("plain numbers and text, which JSON can hold");
+        Ok(atomic_write(&folder.join(MANIFEST), json.as_bytes())?)
+    }
+}
