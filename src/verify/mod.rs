@@ -8,6 +8,10 @@
 //! | [`roc`] | ROC curve, AUC, EER, TAR at a given FAR |
 //! | [`summary`] | all the usual numbers at once |
 //! | [`folds`] | LFW's protocol: threshold from the other folds, mean and standard error |
+//! | [`pca`] | principal components of concatenated embeddings |
+//! | [`joint_bayesian`] | the log-likelihood ratio that two embeddings are of one person |
+//! | [`svm`] | several scores of a pair become one |
+//! | [`matrices`] | what a model file keeps of the fitted models |
 //!
 //! Everywhere, a smaller distance means more alike and a pair is accepted as one person where its
 //! distance is **at most** the threshold. Scores that grow with likeness, such as the
@@ -15,8 +19,13 @@
 
 pub mod distance;
 pub mod folds;
+pub mod joint_bayesian;
+mod linear_algebra;
+pub mod matrices;
+pub mod pca;
 pub mod roc;
 pub mod summary;
+pub mod svm;
 pub mod threshold;
 pub mod trials;
 
