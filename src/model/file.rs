@@ -9,7 +9,7 @@
 //! | `deepid2.pool3.weight` | [1, pool3 values, n] | DeepID2 layer on pool3 |
 //! | `deepid2.conv4.weight` | [1, conv4 values, n] | DeepID2 layer on conv4 |
 //! | `deepid2.bias` | [1, n] | n is the length of the DeepID2 vector |
-//! | `softmax.weight`, `.bias` | [1, n, identities], [1, identities] | the identification head |
+//! | `softmax.weight`, `.bias` | [1, n, identities], [1, identities] | the identification head; may be left out |
 //! | `mean` | [channels, rows, columns] | subtracted from the pixels, 0 to 255 |
 //! | `cosine` | [4] | (w, b, 0, 0) of the cosine signal, where it was trained |
 //!
@@ -73,6 +73,15 @@ pub fn tensors_of(spec: &NetSpec) -> Vec<ParameterSpec> {
 }
 
 impl Model {
+    /// The model without what only training needs: its identification head and the cosine signal's parameters.
+    #[must_use]
+    pub fn extractor_only(mut self) -> Self {
+        let mut needed = self.spec.extractor_parameters();
+        needed.push(self.spec.mean());
+        self.parameters.retain(|name, _| needed.iter().any(|tensor| tensor.name == name));
+        self
+    }
+
     /// Saves the model to `path`, in whole or not at all.
     ///
     /// # Errors
@@ -142,8 +151,12 @@ impl Model {
         };
         let trained_on = file.text("trained_on")?.to_string();
         let mut parameters = BTreeMap::new();
+        let head = spec.softmax_parameters();
+        let extractor_only = head.iter().all(|tensor| file.dims(tensor.name).is_none());
         for spec in tensors_of(&spec) {
-            parameters.insert(spec.name.to_string(), file.take(spec.name, &spec.dims)?);
+            if !(extractor_only && head.iter().any(|tensor| tensor.name == spec.name)) {
+                parameters.insert(spec.name.to_string(), file.take(spec.name, &spec.dims)?);
+            }
         }
         let cosine = spec.cosine_parameters();
         if file.dims(cosine.name).is_some() {

@@ -199,7 +199,12 @@ fn fit_group(
     let labels: Vec<u32> = faces.iter().map(|&face| people.of_face[face]).collect();
     let joint_bayesian =
         JointBayesian::fit(&reduced, &labels, components, &settings.joint_bayesian, &mut |iteration| {
-            say(format!("  {side:?} people, {iteration}"));
+            say(format!(
+                "  Joint Bayesian of {} people, iteration {}: log-likelihood {:.3} an image",
+                people.count(side),
+                iteration.number,
+                iteration.log_likelihood / faces.len() as f64
+            ));
         })?;
     Ok(Group { vectors: chosen.to_vec(), pca, joint_bayesian })
 }
@@ -220,6 +225,6 @@ fn fuse(ratios: &[Vec<f64>], pairs: &[Pair]) -> Result<(Vec<f64>, f64), Error> {
         return Ok((vec![1.0; groups], 0.0));
     }
     let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
-    let LinearSvm { weights, bias } = LinearSvm::fit(ratios, &same, &svm::Settings::default())?;
-    Ok((weights, bias))
+    let svm = LinearSvm::fit(&ratios.concat(), groups, &same, &svm::Settings::default())?;
+    Ok((svm.weights().to_vec(), svm.bias()))
 }

@@ -13,6 +13,10 @@
 //! | [`people`] | which pictures of a list of pairs show one person |
 //! | [`extremes`] | the most confident verdicts, right and wrong |
 //! | [`bootstrap`] | intervals of all these numbers, by resampling people |
+//! | [`pca`] | principal components of concatenated embeddings |
+//! | [`joint_bayesian`] | the log-likelihood ratio that two embeddings are of one person |
+//! | [`svm`] | several scores of a pair become one |
+//! | [`matrices`] | what a model file keeps of the fitted models |
 //!
 //! Everywhere, a smaller distance means more alike and a pair is accepted as one person where its
 //! distance is **at most** the threshold. Scores that grow with likeness, such as the
@@ -23,9 +27,14 @@ pub mod det;
 pub mod distance;
 pub mod extremes;
 pub mod folds;
+pub mod joint_bayesian;
+mod linear_algebra;
+pub mod matrices;
+pub mod pca;
 pub mod people;
 pub mod roc;
 pub mod summary;
+pub mod svm;
 pub mod threshold;
 pub mod trials;
 pub mod view1;
