@@ -1,12 +1,19 @@
 //! Command line: one file a subcommand.
 
 mod bench;
+mod cluster;
 mod demo;
 mod devices;
 mod embed;
 mod eval;
+mod extract;
+mod find;
+mod fit;
+mod info;
+mod photographs;
 mod synth;
 mod train;
+mod train_patches;
 mod verify;
 
 use anyhow::Result;
@@ -38,6 +45,20 @@ enum Command {
     Synth(synth::SynthArgs),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
+    /// Say which networks of `train --patches` are there, and which are missing
+    Collect(train_patches::CollectArgs),
+    /// Write the vectors of aligned faces by the networks of many patches
+    Extract(extract::ExtractArgs),
+    /// Fit PCA, Joint Bayesian, fusion and threshold to chosen vectors
+    Fit(Box<fit::FitArgs>),
+    /// Put all that verifying photographs needs into one folder
+    Bundle(fit::BundleArgs),
+    /// Check a bundle and print its model card
+    Info(info::InfoArgs),
+    /// Find a person in a folder of photographs
+    Find(find::FindArgs),
+    /// Group the faces of a folder of photographs by person
+    Cluster(cluster::ClusterArgs),
     /// Tell whether two pictures show one person
     Verify(verify::VerifyArgs),
     /// Write the embeddings of all pictures of a folder
@@ -53,13 +74,20 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
-    if !matches!(cli.command, Command::Train(_) | Command::Demo(_)) {
+    if !matches!(cli.command, Command::Train(_) | Command::Extract(_) | Command::Demo(_)) {
         end_quietly_on_closed_pipes();
     }
     match cli.command {
         Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
         Command::Train(args) => train::run(&args, open),
+        Command::Collect(args) => train_patches::run_collect(&args),
+        Command::Extract(args) => extract::run(&args, open),
+        Command::Fit(args) => fit::run(&args),
+        Command::Bundle(args) => fit::run_bundle(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Find(args) => find::run(&args, open),
+        Command::Cluster(args) => cluster::run(&args, open),
         Command::Verify(args) => verify::run(&args, open),
         Command::Embed(args) => embed::run(&args, open),
         Command::Eval(args) => eval::run(&args, open),

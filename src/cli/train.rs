@@ -1,5 +1,6 @@
 //! `deepid2 train`.
 
+use super::train_patches::{self, PatchList, PatchTraining};
 use super::percent;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -31,6 +32,16 @@ pub struct TrainArgs {
     /// seeds SEED, SEED+1 and so on [default: one for each --data]
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=MAX_NETS))]
     nets: Option<u16>,
+    /// A network for each of these patches of aligned faces, such as 0-24,30 (`deepid2 patches list`), in
+    /// RUN/patch-000 and so on; the same command goes on where it was stopped. --nets says how many are trained at once
+    #[arg(long, value_name = "LIST", value_parser = train_patches::patch_list, conflicts_with_all = ["resume", "size", "gray", "crop_scale"])]
+    patches: Option<PatchList>,
+    /// Which of --task-count shares of --patches to train; without it, the variables of a job array count
+    #[arg(long, value_name = "INDEX", requires = "patches", allow_negative_numbers = true)]
+    task_index: Option<usize>,
+    /// Shares that --patches are divided into
+    #[arg(long, value_name = "COUNT", requires = "patches", allow_negative_numbers = true)]
+    task_count: Option<usize>,
     /// Folder for results; must not hold a run unless --resume
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
@@ -274,6 +285,20 @@ impl TrainArgs {
 
 /// Trains, and says how it went and what to do next.
 pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    if let Some(PatchList(patches)) = &args.patches {
+        if args.data.len() > 1 {
+            bail!("--patches with {} times --data: expected one aligned folder", args.data.len());
+        }
+        let training = PatchTraining {
+            base: args.config(0, None)?,
+            patches,
+            task: train_patches::task(args.task_index, args.task_count)?,
+            out: &args.out,
+            at_once: args.nets.map(usize::from),
+            quiet: args.quiet,
+        };
+        return train_patches::run(training, &open()?, &interrupt::installed()?);
+    }
     let configs = args.configs()?;
     configs.iter().try_for_each(TrainConfig::check)?;
     let gpu = open()?;

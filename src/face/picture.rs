@@ -1,6 +1,7 @@
 //! A photograph in memory.
 
-use crate::data::crop::{self, LUMA, triangle_taps};
+use crate::data::crop::{LUMA, triangle_taps};
+use crate::data::decode::{self, decode_upright};
 use image::DynamicImage;
 use std::path::Path;
 
@@ -14,12 +15,12 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Decodes a picture of any kind that [`crop::decode`] takes and turns it upright.
+    /// Decodes a picture of any kind that [`decode_upright`] takes and turns it upright.
     ///
     /// # Errors
     /// A missing, empty, corrupt, truncated or unknown picture.
-    pub fn open(path: &Path) -> Result<Self, crop::Error> {
-        Ok(crop::decode(path)?.into())
+    pub fn open(path: &Path) -> Result<Self, decode::Error> {
+        Ok(decode_upright(path)?.into())
     }
 
     /// The luma (BT.601) of every pixel.

@@ -33,7 +33,7 @@ const USUAL: (Placement, Spread) =
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Picture(#[from] crop::Error),
+    Picture(#[from] decode::Error),
     #[error("{path}: {what}; correct its .pts file or remove it")]
     Shape { path: PathBuf, what: &'static str },
     #[error("{name} is {value}: expected {expected}")]

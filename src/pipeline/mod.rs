@@ -7,6 +7,7 @@
 //! | [`vectors`] | files of vectors |
 //! | [`extract`](mod@extract) | all faces through all networks, streamed to disk |
 //! | [`people`] | who is on the faces, who was held out, pairs of them |
+//! | [`selection`] | which vectors are chosen |
 //! | [`fit`](mod@fit) | PCA, Joint Bayesian, SVM and threshold of chosen vectors |
 //! | [`verifier`] | what [`fit`](mod@fit) makes, and its file |
 
@@ -15,6 +16,7 @@ pub mod extractors;
 pub mod fit;
 pub mod patch_nets;
 pub mod people;
+pub mod selection;
 pub mod vectors;
 pub mod verifier;
 
@@ -59,6 +61,8 @@ pub enum Error {
     NothingChosen,
     #[error("{picture}: lies in no person's folder; align a folder with a sub-folder per person")]
     NoPerson { picture: PathBuf },
+    #[error("{path}: not a choice of vectors ({message}); give a file that `deepid2 select` made")]
+    NotSelection { path: PathBuf, message: String },
     #[error("{path}: not a verifier; give a file that `deepid2 fit` made")]
     NotVerifier { path: PathBuf },
     #[error("{path}, entry `{entry}`: {message}; the file is damaged, fit again")]

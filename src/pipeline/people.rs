@@ -7,7 +7,7 @@ use crate::data::pairs::{Pair, PairList};
 use crate::data::split::{Split, split_identities};
 use crate::face::index::AlignedFaces;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Whose faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,11 @@ pub struct People {
 }
 
 impl People {
-    /// The people of `folder`, of whom training with `seed` holds out `fraction`.
+    /// The people of `faces`, of whom training with `seed` holds out `fraction`.
     ///
     /// # Errors
     /// Faces that lie in no person's folder, or too few people to split.
-    pub fn of(folder: &Path, faces: &AlignedFaces, fraction: f64, seed: u64) -> Result<Self, Error> {
+    pub fn of(faces: &AlignedFaces, fraction: f64, seed: u64) -> Result<Self, Error> {
         let mut by_name: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
         for face in faces.faces() {
             let Some((person, _)) = face.face.picture.split_once('/') else {
@@ -53,7 +53,6 @@ impl People {
         let held: HashSet<&str> = split.validation.identities.iter().map(|identity| identity.name.as_str()).collect();
         let person = |face: &str| face.split_once('/').map_or("", |(person, _)| person).to_string();
         let names: Vec<String> = faces.faces().iter().map(|face| person(&face.face.picture)).collect();
-        let _ = folder;
         Ok(Self {
             of_face: names.iter().map(|name| number[name]).collect(),
             held_out: names.iter().map(|name| held.contains(name.as_str())).collect(),

@@ -68,7 +68,7 @@ pub enum Error {
     #[error("{path}: cannot be read for its hash: {source}; check that it is still there")]
     Hash { path: PathBuf, source: io::Error },
     #[error("{path}: cannot be shown in the report: {source}")]
-    Picture { path: PathBuf, source: crate::data::crop::Error },
+    Picture { path: PathBuf, source: crate::data::decode::Error },
     #[error("{path}: cannot be encoded for the report: {source}")]
     Encode { path: PathBuf, source: image::ImageError },
     #[error("{path}: {values} values are not a whole number of rows of {columns} columns")]

@@ -1,7 +1,7 @@
 //! Pictures inside of the page: `data:` addresses instead of files beside it.
 
 use super::super::Error;
-use crate::data::crop::decode;
+use crate::data::decode::decode_upright;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
@@ -58,7 +58,7 @@ impl Picture {
     /// # Errors
     /// A file that is no picture.
     pub fn thumbnail(path: &Path, height: u32, caption: &str) -> Result<Self, Error> {
-        let picture = decode(path).map_err(|source| Error::Picture { path: path.into(), source })?;
+        let picture = decode_upright(path).map_err(|source| Error::Picture { path: path.into(), source })?;
         let small = if picture.height() > height {
             picture.resize(u32::MAX, height.max(1), FilterType::Triangle)
         } else {

@@ -1,0 +1,184 @@
+//! `deepid2 fit` and `deepid2 bundle`.
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use deepid2::bundle;
+use deepid2::bundle::make::Parts;
+use deepid2::face::aligner::{FaceChoice, Search};
+use deepid2::face::detect::DetectSettings;
+use deepid2::face::index::{AlignedFaces, INDEX};
+use deepid2::pipeline::fit::{FitOn, FitSettings, VectorFolder, fit};
+use deepid2::pipeline::people::People;
+use deepid2::pipeline::selection::Selection;
+use deepid2::report::card::ModelCard;
+use deepid2::report::hashes::sha256_of;
+use deepid2::verify::joint_bayesian::Em;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// Folder of vectors that `deepid2 extract` made
+    vectors: PathBuf,
+    /// Folder of aligned faces that they were extracted from
+    #[arg(long, value_name = "ALIGNED")]
+    data: PathBuf,
+    /// Groups of vectors that `deepid2 select` chose
+    #[arg(long, value_name = "FILE", required_unless_present = "choose")]
+    selection: Option<PathBuf>,
+    /// Vectors by number instead, 2p of patch p and 2p + 1 of its mirrored counterpart; given several times, a group each
+    #[arg(long, value_name = "LIST", conflicts_with = "selection", value_parser = vector_list)]
+    choose: Vec<VectorList>,
+    /// Verifier to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: FitSettingsArgs,
+    /// Seed that the networks were trained with: it says who was held out
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Share of people that were held out
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
+    validation_fraction: f64,
+}
+
+/// How verifiers are fitted.
+#[derive(Debug, Args)]
+pub struct FitSettingsArgs {
+    /// Dimensions after PCA [default: 180]
+    #[arg(long, value_name = "DIMENSIONS")]
+    components: Option<usize>,
+    /// Share of a multiple of the identity in the within-person covariance [default: 0.05]
+    #[arg(long, allow_negative_numbers = true)]
+    shrinkage: Option<f64>,
+    /// EM of Joint Bayesian: exact, or the widely copied approximation [default: exact]
+    #[arg(long)]
+    em: Option<EmArg>,
+    /// Most iterations of EM [default: 100]
+    #[arg(long)]
+    em_iterations: Option<usize>,
+    /// Whose faces the final models are fitted to [default: all]
+    #[arg(long)]
+    fit_on: Option<FitOnArg>,
+    /// Held-out pairs that weights and threshold are chosen on [default: 6000]
+    #[arg(long)]
+    fit_pairs: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EmArg {
+    Exact,
+    Approximate,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FitOnArg {
+    All,
+    Training,
+    HeldOut,
+}
+
+impl FitSettingsArgs {
+    /// The defaults with what the user changed.
+    pub fn settings(&self) -> FitSettings {
+        let mut settings = FitSettings::default();
+        if let Some(components) = self.components {
+            settings.components = components;
+        }
+        if let Some(shrinkage) = self.shrinkage {
+            settings.joint_bayesian.shrinkage = shrinkage;
+        }
+        if let Some(em) = self.em {
+            settings.joint_bayesian.em = match em {
+                EmArg::Exact => Em::Exact,
+                EmArg::Approximate => Em::Approximate,
+            };
+        }
+        if let Some(iterations) = self.em_iterations {
+            settings.joint_bayesian.iterations = iterations;
+        }
+        if let Some(fit_on) = self.fit_on {
+            settings.fit_on = match fit_on {
+                FitOnArg::All => FitOn::All,
+                FitOnArg::Training => FitOn::Training,
+                FitOnArg::HeldOut => FitOn::HeldOut,
+            };
+        }
+        if let Some(pairs) = self.fit_pairs {
+            settings.pairs = pairs;
+        }
+        settings
+    }
+}
+
+/// Numbers of vectors.
+#[derive(Debug, Clone)]
+struct VectorList(Vec<usize>);
+
+fn vector_list(text: &str) -> Result<VectorList, String> {
+    let number = |part: &str| part.trim().parse().ok().filter(|vector| *vector < 400);
+    let numbers: Option<Vec<usize>> = text.split(',').map(number).collect();
+    numbers.map(VectorList).ok_or_else(|| "expected numbers from 0 to 399 such as 4,5,11".into())
+}
+
+/// Fits and saves a verifier.
+pub fn run(args: &FitArgs) -> Result<ExitCode> {
+    let index = AlignedFaces::open(&args.data)?;
+    let people = People::of(&index, args.validation_fraction, args.seed)?;
+    let groups = match &args.selection {
+        Some(path) => Selection::load(path)?.groups(),
+        None => args.choose.iter().map(|VectorList(vectors)| vectors.clone()).collect(),
+    };
+    if groups.is_empty() {
+        bail!("no group of vectors is chosen; run `deepid2 select` first");
+    }
+    let vectors = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
+    let verifier = fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
+    verifier.save(&args.out)?;
+    println!(
+        "{}: {} groups, fitted on {}; {:.1} % of held-out pairs right at the threshold {:.3}",
+        args.out.display(),
+        verifier.groups.len(),
+        verifier.fitted_on,
+        100.0 * verifier.threshold.accuracy,
+        verifier.threshold.score
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    /// Landmark model that `deepid2 landmarks train` made
+    #[arg(long, value_name = "FILE")]
+    landmarks: PathBuf,
+    /// Folder of networks that `deepid2 train --patches` made
+    #[arg(long, value_name = "NETS")]
+    nets: PathBuf,
+    /// Verifier that `deepid2 fit` made
+    #[arg(long, value_name = "FILE")]
+    verifier: PathBuf,
+    /// Folder for the bundle
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// Name on the model card
+    #[arg(long, default_value = "DeepID2")]
+    name: String,
+}
+
+/// Puts a bundle together.
+pub fn run_bundle(args: &BundleArgs) -> Result<ExitCode> {
+    let verifier = deepid2::pipeline::verifier::Verifier::load(&args.verifier)?;
+    let mut card = ModelCard::new(&args.name, "Says whether two photographs show one person.");
+    card.trained_on = vec![verifier.fitted_on];
+    let parts = Parts {
+        landmarks: &args.landmarks,
+        nets: &args.nets,
+        verifier: &args.verifier,
+        search: Search::Detect(DetectSettings::default()),
+        faces: FaceChoice::Largest,
+        card,
+    };
+    bundle::make(&parts, &args.out)?;
+    println!("{}; try: deepid2 info {}", args.out.display(), args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
