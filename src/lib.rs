@@ -9,6 +9,7 @@ pub mod model;
 pub mod net;
 pub mod ops;
 pub mod report;
+pub mod settings;
 pub mod tape;
 pub mod train;
 pub mod verify;
