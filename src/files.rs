@@ -66,6 +66,24 @@ pub fn atomic_write_with(path: &Path, content: impl FnOnce(&mut dyn Write) -> io
     })
 }
 
+/// Writes `bytes` to the file `path`, in whole or not at all as far as this process goes: for many small files that can be
+/// made again. The disk is not waited for, so that a power cut may leave an empty file.
+///
+/// The temporary name is a function of the final one: what a killed run leaves behind is used up by the run that
+/// continues it.
+///
+/// # Errors
+/// A folder that is missing, read-only or full.
+pub fn quick_write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = path.with_file_name(format!(".{name}.part"));
+    std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|source| {
+        // Best effort: the error that matters is the first one.
+        std::fs::remove_file(&part).ok();
+        Error::writing(path, source)
+    })
+}
+
 fn replace(path: &Path, file_name: &OsStr, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = folder_of(path);
     // The temporary file's own error would name a path that the user never gave.

@@ -11,6 +11,7 @@ pub mod net;
 pub mod ops;
 pub mod pipeline;
 pub mod report;
+pub mod settings;
 pub mod tape;
 pub mod train;
 pub mod verify;

@@ -15,13 +15,17 @@
 //! | [`similarity`] | least-squares similarity transforms (Umeyama) |
 //! | [`canonical`] | the frame of aligned pictures and the average face in it |
 //! | [`mod@align`] | a picture resampled to the frame |
+//! | [`index`] | the folder of aligned pictures and its index |
+//! | [`aligner`] | photographs to a folder of aligned pictures, resumable |
 //! | [`patches`] | the table of 200 patches: 20 regions × 5 scales × RGB or gray |
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
 
 pub mod align;
+pub mod aligner;
 pub mod canonical;
 pub mod annotated;
 pub mod detect;
+pub mod index;
 pub mod landmark_model;
 pub mod patch_cut;
 pub mod patches;

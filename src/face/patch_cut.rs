@@ -78,7 +78,8 @@ mod tests {
 
     fn texture() -> RgbImage {
         RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
-            let wave = |period: f32, phase: f32| (128.0 + 90.0 * ((x as f32 + 0.7 * y as f32) / period + phase).sin()) as u8;
+            let wave =
+                |period: f32, phase: f32| (128.0 + 90.0 * ((x as f32 + 0.7 * y as f32) / period + phase).sin()) as u8;
             Rgb([wave(3.0, 0.0), wave(7.0, 1.0), (x * 3 + y) as u8])
         })
     }
@@ -112,7 +113,8 @@ mod tests {
                 let out = cut(patch, 1, &picture, &landmarks, side);
                 let (rows, columns) = (patch.input().0 as usize + 2, patch.input().1 as usize + 2);
                 let scale = window.width / patch.input().1 as f32;
-                let at = |i: usize, outputs: usize, centre: f32| centre + (i as f32 - (outputs as f32 - 1.0) / 2.0) * scale;
+                let at =
+                    |i: usize, outputs: usize, centre: f32| centre + (i as f32 - (outputs as f32 - 1.0) / 2.0) * scale;
                 for (i, pixel) in out.chunks_exact(3).enumerate() {
                     let (x, y) = (at(i % columns, columns, window.centre[0]), at(i / columns, rows, window.centre[1]));
                     // Near the edges, which are repeated, the filter is lopsided.

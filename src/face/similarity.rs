@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 pub enum Error {
     #[error("{from} points cannot be fitted to {to}: expected as many of both, and at least two")]
     Count { from: usize, to: usize },
-    #[error("all points are one point, or not numbers: no scale and no turn follow from them; give at least two places")]
+    #[error(
+        "all points are one point, or not numbers: no scale and no turn follow from them; give at least two places"
+    )]
     Degenerate,
 }
 

@@ -8,6 +8,7 @@ use crate::data::crop::CropSpec;
 use crate::data::mean::MeanKind;
 use crate::net::{LocalSharing, NetSpec};
 use crate::ops::Signal;
+use crate::settings::first_difference;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -260,25 +261,9 @@ impl TrainConfig {
     /// The first setting in which `other` differs, by name; what only changes speed, or how sums are rounded, does not
     /// count.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        let table = |config: &Self| {
-            let same_speed = Self { cache_megabytes: 0, micro_batch: None, ..config.clone() };
-            toml::Table::try_from(same_speed).expect("plain numbers and text, which TOML can hold")
-        };
-        first_difference("", &table(self), &table(other))
+        let same_speed = |config: &Self| Self { cache_megabytes: 0, micro_batch: None, ..config.clone() };
+        first_difference(&same_speed(self), &same_speed(other)).map(|difference| difference.to_string())
     }
-}
-
-fn first_difference(prefix: &str, left: &toml::Table, right: &toml::Table) -> Option<String> {
-    left.iter().find_map(|(key, mine)| match (mine, right.get(key)) {
-        (toml::Value::Table(mine), Some(toml::Value::Table(theirs))) => {
-            first_difference(&format!("{prefix}{key}."), mine, theirs)
-        }
-        (mine, Some(theirs)) if mine == theirs => None,
-        (mine, theirs) => {
-            let theirs = theirs.map_or("absent".into(), ToString::to_string);
-            Some(format!("{prefix}{key} is {mine} in the run and {theirs} now"))
-        }
-    })
 }
 
 #[cfg(test)]

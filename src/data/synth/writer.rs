@@ -2,6 +2,7 @@
 
 use super::landmarks::format_pts;
 use super::render;
+use crate::files::{self, quick_write};
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub enum Error {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: cannot be written: {source}; choose a folder that you may write to, on a disk with room")]
     Write { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] files::Error),
 }
 
 /// A data set of synthetic faces.
@@ -137,7 +140,7 @@ pub fn write_dataset(dir: &Path, spec: &SynthSpec, progress: &(dyn Fn() + Sync))
         if std::fs::read_dir(dir).map_err(read_error)?.next().is_some() {
             return Err(Error::NotEmpty { path: dir.into() });
         }
-        write_atomically(&unfinished, description.as_bytes())?;
+        quick_write(&unfinished, description.as_bytes())?;
     }
     for identity in 0..spec.identities {
         make_folder(&dir.join(person_name(identity)))?;
@@ -167,12 +170,12 @@ fn write_picture(dir: &Path, spec: &SynthSpec, identity: u32, image: u32) -> Res
         return Ok(false);
     }
     let picture = render(spec.seed, identity, image, spec.size);
-    write_atomically(&picture_path.with_extension("pts"), format_pts(&picture.landmarks).as_bytes())?;
+    quick_write(&picture_path.with_extension("pts"), format_pts(&picture.landmarks).as_bytes())?;
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, picture.jpeg_quality)
         .encode_image(&picture.pixels)
         .expect("an RGB picture of at most 2048×2048 pixels can be encoded in memory");
-    write_atomically(&picture_path, &jpeg)?;
+    quick_write(&picture_path, &jpeg)?;
     Ok(true)
 }
 
@@ -197,19 +200,6 @@ fn holds(path: &Path, spec: &SynthSpec) -> Result<bool, Error> {
         return Err(Error::OtherSpec { path: folder, found: found.synth, asked: *spec });
     }
     Ok(true)
-}
-
-/// Writes to a temporary name in the same folder and renames, so that no half-written file ever
-/// has the final name. The temporary name is a function of the final one: what a killed run leaves
-/// behind is used up by the run that continues it.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let part = path.with_file_name(format!(".{name}.part"));
-    std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|source| {
-        // Best effort: the error that matters is the first one.
-        std::fs::remove_file(&part).ok();
-        Error::Write { path: path.into(), source }
-    })
 }
 
 #[cfg(test)]
@@ -341,7 +331,7 @@ mod tests {
         // A folder in the place of a file: the write fails, no temporary file is left.
         let folder = root.path().join("folder");
         fs::create_dir(&folder).unwrap();
-        assert!(matches!(write_atomically(&folder, b"x"), Err(Error::Write { .. })));
+        assert!(quick_write(&folder, b"x").is_err());
         assert_eq!(files(root.path()).len(), 1);
     }
 
