@@ -8,12 +8,18 @@ use deepid2::data::pairs::{PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
 use deepid2::gpu::{self, Gpu};
 use deepid2::model::{Extractor, Model};
-use deepid2::report::{self, FarAxis};
+use deepid2::report::det::DetCurve;
+use deepid2::report::html::NumberTable;
+use deepid2::report::{self, FarAxis, HashedFile, ModelCard, ReportPage, evaluation};
+use deepid2::verify::bootstrap::{Bootstrap, Interval, Intervals};
 use deepid2::verify::distance::Distance;
-use deepid2::verify::folds::{CrossValidation, accuracy_at, cross_validate};
-use deepid2::verify::summary::Summary;
-use deepid2::verify::threshold::Criterion;
+use deepid2::verify::evaluated::Evaluated;
+use deepid2::verify::extremes::extremes;
+use deepid2::verify::folds::accuracy_at;
+use deepid2::verify::people::People;
+use deepid2::verify::summary::{REPORTED_FARS, Summary};
 use deepid2::verify::trials::Trials;
+use deepid2::verify::view1::{View1, view1};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,18 +33,22 @@ pub struct EvalArgs {
     /// Model that `deepid2 train` saved
     model: PathBuf,
     /// Folder with a sub-folder per identity: balanced random pairs. With --pairs: where its pictures are
-    #[arg(long, value_name = "DIR", required_unless_present = "pairs")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["pairs", "view1"])]
     data: Option<PathBuf>,
     /// Pairs in LFW's format (names below --data), or lines of `path path 0|1`
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
+    /// LFW's View 1: the threshold is chosen on the pairs of the first file and judged on those of the second, which are also
+    /// the pairs of everything else unless there are --pairs
+    #[arg(long, num_args = 2, value_names = ["pairsDevTrain.txt", "pairsDevTest.txt"])]
+    view1: Option<Vec<PathBuf>>,
     /// Most random pairs drawn from --data
     #[arg(long, allow_negative_numbers = true, default_value_t = 6000)]
     max_pairs: usize,
     /// Folds of random pairs; no identity is in two
     #[arg(long, allow_negative_numbers = true, default_value_t = 10)]
     folds: u32,
-    /// Seed of the random pairs
+    /// Seed of the random pairs and of the intervals
     #[arg(long, allow_negative_numbers = true, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -46,6 +56,16 @@ pub struct EvalArgs {
     /// Write the ROC curves of the model and of raw pixels to this SVG file
     #[arg(long, value_name = "FILE.svg")]
     roc: Option<PathBuf>,
+    /// Write the DET curves to this SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    det: Option<PathBuf>,
+    /// Write a page with numbers, curves, best and worst pairs, settings and hashes to this HTML file. It holds pictures of
+    /// the people in the pairs
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// How often people are drawn anew for the 95 % intervals
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1000)]
+    replicates: u32,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -53,14 +73,33 @@ pub struct EvalArgs {
 
 impl EvalArgs {
     fn pair_list(&self) -> Result<PairList> {
-        match (&self.pairs, &self.data) {
-            (Some(pairs), data) => {
-                let beside = pairs.parent().unwrap_or(Path::new("."));
-                Ok(PairList::open(pairs, data.as_deref().unwrap_or(beside))?)
-            }
-            (None, Some(data)) => Ok(random_pairs(&Dataset::open(data)?, self.max_pairs, self.folds, self.seed)?),
-            (None, None) => unreachable!("clap asks for one of them"),
+        match (&self.pairs, &self.view1, &self.data) {
+            (Some(pairs), _, _) => self.open(pairs),
+            (None, Some(view1), _) => self.open(&view1[1]),
+            (None, None, Some(data)) => Ok(random_pairs(&Dataset::open(data)?, self.max_pairs, self.folds, self.seed)?),
+            (None, None, None) => unreachable!("clap asks for one of them"),
         }
+    }
+
+    /// A pairs file, whose pictures lie below `--data` or beside it.
+    fn open(&self, pairs: &Path) -> Result<PairList> {
+        let beside = pairs.parent().unwrap_or(Path::new("."));
+        Ok(PairList::open(pairs, self.data.as_deref().unwrap_or(beside))?)
+    }
+
+    /// The pairs in a few words.
+    fn pairs_name(&self) -> String {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match (&self.pairs, &self.view1, &self.data) {
+            (Some(pairs), _, _) => name(pairs),
+            (None, Some(view1), _) => name(&view1[1]),
+            (None, None, Some(data)) => format!("random pairs of {} (seed {})", name(data), self.seed),
+            (None, None, None) => unreachable!("clap asks for one of them"),
+        }
+    }
+
+    fn bootstrap(&self) -> Bootstrap {
+        Bootstrap { replicates: self.replicates, seed: self.seed, ..Bootstrap::default() }
     }
 }
 
@@ -68,36 +107,80 @@ impl EvalArgs {
 pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
     let model = Model::load(&args.model)?;
     let list = args.pair_list()?;
-    let bar = ProgressBar::new(list.pictures.len() as u64);
-    let images = ImageStore::load(list.pictures.clone(), args.crop.of(&model), u64::MAX, &|| bar.inc(1))?;
-    bar.finish_and_clear();
-    let images = Arc::new(images);
-    let gpu = open()?;
-    let embeddings = Extractor::of_model(&gpu, &model, BATCH)?.embed(&images, &|_| {})?;
-    let network = Judged::new(&list, &embeddings, model.spec.embedding)?;
-    let raw_pixels = Judged::new(&list, &images.pixels()?, images.spec().stored_bytes())?;
-    if let Some(path) = &args.roc {
-        let curves = [("network".into(), network.trials.roc()), ("raw pixels".into(), raw_pixels.trials.roc())];
-        report::roc(path, &curves, FarAxis::Logarithmic)?;
-    }
+    let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
+    let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;
+    let load = |list: &PairList| -> Result<Arc<ImageStore>> {
+        let bar = ProgressBar::new(list.pictures.len() as u64);
+        let images = ImageStore::load(list.pictures.clone(), args.crop.of(&model), u64::MAX, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok(Arc::new(images))
+    };
+    let images = load(&list)?;
+    let mut extractor = Extractor::of_model(&open()?, &model, BATCH)?;
+    let mut distances = |list: &PairList, images: &Arc<ImageStore>| -> Result<Vec<f64>> {
+        let embeddings = extractor.embed(images, &|_| {})?;
+        Ok(Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?)
+    };
+    let people = People::of(&list);
+    let network = Evaluated::new("network", distances(&list, &images)?, &list, &people, args.bootstrap())?;
+    let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
+    let raw_pixels = Evaluated::new("raw pixels", raw, &list, &people, args.bootstrap())?;
+    let view1 = match (&view1_training, &view1_test) {
+        (Some(training), Some(test)) => {
+            let mut trials = |list: &PairList| -> Result<Trials> {
+                Ok(Trials::of_pairs(&distances(list, &load(list)?)?, &list.pairs)?)
+            };
+            Some(view1(&trials(training)?, &trials(test)?))
+        }
+        _ => None,
+    };
     let own =
         model.threshold.as_ref().map(|chosen| accuracy_at(chosen.distance, network.distances.iter().zip(&list.pairs)));
+    if let Some(path) = &args.roc {
+        let curves = [&network, &raw_pixels].map(|one| (one.name.clone(), one.trials.roc()));
+        report::roc(path, &curves, FarAxis::Logarithmic)?;
+    }
+    if let Some(path) = &args.det {
+        let curve =
+            |one: &Evaluated| DetCurve { name: one.name.clone(), points: one.trials.det(), eer: one.summary.eer };
+        report::det_svg(&[curve(&network), curve(&raw_pixels)])?.save(path)?;
+    }
+    if let Some(path) = &args.report {
+        page(args, &model, &list, (&network, &raw_pixels), view1)?.write(path)?;
+    }
     if args.json {
         println!(
             "{}",
             serde_json::json!({
                 "pairs": list.pairs.len(),
                 "pictures": list.pictures.len(),
-                "network": network.json(),
-                "raw_pixels": raw_pixels.json(),
+                "people": people.count,
+                "network": json(&network),
+                "raw_pixels": json(&raw_pixels),
+                "view1": view1,
                 "accuracy_at_the_models_threshold": own,
             })
         );
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} pairs of {} pictures, {} folds", list.pairs.len(), list.pictures.len(), list.folds);
-    println!("network     {}", network.describe());
-    println!("raw pixels  {}", raw_pixels.describe());
+    println!("network     {}", describe(&network));
+    println!("            {}", describe_intervals(&network));
+    println!("raw pixels  {}", describe(&raw_pixels));
+    println!("            {}", describe_intervals(&raw_pixels));
+    if !people.by_folder {
+        println!("the folders do not tell the people apart: for the intervals, only pairs of one person do");
+    }
+    if let Some(view1) = view1 {
+        println!(
+            "view 1      accuracy {:.2} % of {} pairs at {:.3}, chosen on {} others (there {:.2} %)",
+            100.0 * view1.tested.accuracy,
+            view1.test_pairs,
+            view1.chosen.distance,
+            view1.training_pairs,
+            100.0 * view1.chosen.accuracy
+        );
+    }
     if let (Some(accuracy), Some(chosen)) = (own, &model.threshold) {
         println!(
             "at the model's own threshold {:.3} (chosen on {}): {}",
@@ -109,44 +192,112 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Distances of the pairs by one kind of vector.
-struct Judged {
-    distances: Vec<f64>,
-    trials: Trials,
-    /// Absent where there is one fold only.
-    folds: Option<CrossValidation>,
+fn describe(evaluated: &Evaluated) -> String {
+    let Summary { auc, eer, tar_at_far, different, .. } = &evaluated.summary;
+    let accuracy = match &evaluated.folds {
+        Some(folds) => {
+            format!("accuracy {:.2} ± {:.2} %", 100.0 * folds.mean, 100.0 * folds.standard_error)
+        }
+        None => format!("accuracy {} (threshold chosen on the same pairs)", percent(evaluated.accuracy())),
+    };
+    let tars: Vec<String> = tar_at_far
+        .iter()
+        .map(|at| match at.tar {
+            Some(tar) => format!("{} at FAR {}", percent(tar), at.far),
+            None => format!("not measurable at FAR {} with {different} different pairs", at.far),
+        })
+        .collect();
+    format!("{accuracy}, AUC {auc:.4}, EER {}, TAR {}", percent(*eer), tars.join(", "))
 }
 
-impl Judged {
-    fn new(list: &PairList, vectors: &[f32], dimension: usize) -> Result<Self> {
-        let distances = Distance::Euclidean.of_pairs(vectors, dimension, &list.pairs)?;
-        let trials = Trials::of_pairs(&distances, &list.pairs)?;
-        let folds = match list.folds {
-            1 => None,
-            _ => Some(cross_validate(&distances, &list.pairs, Criterion::Accuracy)?),
-        };
-        Ok(Self { distances, trials, folds })
-    }
+fn describe_intervals(evaluated: &Evaluated) -> String {
+    let Intervals { people, accuracy, auc, eer, tar_at_far, .. } = evaluated.intervals;
+    let shares = |interval: Option<Interval>| match interval {
+        Some(Interval { low, high }) => format!("{:.2} to {:.2} %", 100.0 * low, 100.0 * high),
+        None => "unknown".into(),
+    };
+    let auc = auc.map_or("unknown".into(), |Interval { low, high }| format!("{low:.4} to {high:.4}"));
+    let tars: Vec<String> = REPORTED_FARS
+        .iter()
+        .zip(tar_at_far)
+        .filter(|(_, interval)| interval.is_some())
+        .map(|(far, interval)| format!("{} at FAR {far}", shares(interval)))
+        .collect();
+    let tars = if tars.is_empty() { String::new() } else { format!(", TAR {}", tars.join(", ")) };
+    format!("95 % intervals over {people} people: accuracy {}, AUC {auc}, EER {}{tars}", shares(accuracy), shares(eer))
+}
 
-    fn describe(&self) -> String {
-        let Summary { auc, eer, tar_at_far, most_accurate, .. } = self.trials.summary();
-        let accuracy = match &self.folds {
-            Some(folds) => {
-                format!("accuracy {:.2} ± {:.2} %", 100.0 * folds.mean, 100.0 * folds.standard_error)
-            }
-            None => format!("accuracy {} (threshold chosen on the same pairs)", percent(most_accurate.accuracy)),
-        };
-        let tars: Vec<String> = tar_at_far
-            .iter()
-            .map(|at| match at.tar {
-                Some(tar) => format!("{} at FAR {}", percent(tar), at.far),
-                None => format!("too few pairs at FAR {}", at.far),
-            })
-            .collect();
-        format!("{accuracy}, AUC {auc:.4}, EER {}, TAR {}", percent(eer), tars.join(", "))
-    }
+fn json(evaluated: &Evaluated) -> serde_json::Value {
+    let Evaluated { folds, summary, intervals, .. } = evaluated;
+    serde_json::json!({ "cross_validation": folds, "summary": summary, "intervals": intervals })
+}
 
-    fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "cross_validation": self.folds, "summary": self.trials.summary() })
+/// Pairs of each kind on the page, and how high their pictures are in pixels.
+const SHOWN_PAIRS: usize = 8;
+const PICTURE_HEIGHT: u32 = 160;
+
+fn page(
+    args: &EvalArgs,
+    model: &Model,
+    list: &PairList,
+    (network, raw_pixels): (&Evaluated, &Evaluated),
+    view1: Option<View1>,
+) -> Result<ReportPage> {
+    let on = args.pairs_name();
+    let (threshold, chosen_on) = match &model.threshold {
+        Some(chosen) => (chosen.distance, chosen.chosen_on.clone()),
+        None => (network.summary.most_accurate.distance, format!("{on}, the same pairs")),
+    };
+    let extremes = extremes(&network.distances, &list.pairs, threshold, SHOWN_PAIRS)?;
+    let numbers = evaluation::numbers(network);
+    let table = |one: &Evaluated| NumberTable { title: one.name.clone(), numbers: evaluation::numbers(one) };
+    let model_name = args.model.display().to_string();
+    let crop = args.crop.of(model);
+    let mut settings = vec![
+        ("Model".to_string(), model_name.clone()),
+        ("Pairs".into(), on.clone()),
+        ("Network input".into(), format!("{} × {} × {}", crop.height, crop.width, crop.channels)),
+        ("Crop scale".into(), crop.scale.to_string()),
+        ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
+        ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
+        ("Distance".into(), Distance::Euclidean.to_string()),
+        ("Threshold".into(), format!("{threshold} (chosen on {chosen_on})")),
+        ("Bootstrap".into(), format!("{} replicates, seed {}", args.replicates, args.seed)),
+    ];
+    if let Some(data) = &args.data {
+        settings.push(("Pictures below".into(), data.display().to_string()));
     }
+    let mut files = vec![HashedFile::of(&args.model)?];
+    for path in args.pairs.iter().chain(args.view1.iter().flatten()) {
+        files.push(HashedFile::of(path)?);
+    }
+    files.push(HashedFile::of_all(
+        &format!("the {} pictures of the pairs, together", list.pictures.len()),
+        &list.pictures,
+    )?);
+    let mut card = ModelCard::new(model_name, "A DeepID2 network: tells whether two pictures show one person.");
+    card.trained_on = vec![model.trained_on.clone()];
+    card.evaluated_on = vec![evaluation::card_evaluation(network, &on)];
+    card.operating_point = Some(evaluation::operating_point(network, threshold, chosen_on, &on));
+    card.provenance = files.clone();
+    Ok(ReportPage {
+        title: format!("Face verification on {on}"),
+        summary: format!(
+            "{} pairs of {} pictures, {}. One DeepID2 network, {} distance; beside it, the distance of raw pixels.",
+            list.pairs.len(),
+            list.pictures.len(),
+            if list.folds == 1 { "one fold".into() } else { format!("{} folds", list.folds) },
+            Distance::Euclidean
+        ),
+        verdict: numbers.into_iter().take(3).collect(),
+        tables: vec![table(network), table(raw_pixels)],
+        view1,
+        folds: network.folds.clone(),
+        figures: evaluation::curves(&[network, raw_pixels], list, Some(threshold), "Euclidean distance")?,
+        pairs: evaluation::pair_groups(&extremes, &network.distances, list, PICTURE_HEIGHT)?,
+        settings,
+        files,
+        card: Some(card),
+        ..ReportPage::default()
+    })
 }

@@ -10,7 +10,8 @@ use std::ops::Range;
 /// Width and height of the picture without its legend.
 const SIZE: (u32, u32) = (760, 720);
 /// The rates that the axes may name.
-const RATES: [f64; 15] = [0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99];
+const RATES: [f64; 17] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99];
 
 /// A verifier's curve, [`Trials::det`](crate::verify::trials::Trials::det), and its EER.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +66,7 @@ fn rates(curves: &[DetCurve]) -> (f64, f64) {
     let told = rates().filter(|&rate| rate > 0.0).fold(1.0, f64::min);
     let worst = curves.iter().map(|curve| curve.eer).fold(0.0, f64::max);
     let low = RATES.into_iter().rev().find(|&rate| rate <= told && rate <= 0.05).unwrap_or(RATES[0]);
-    let high = RATES.into_iter().find(|&rate| rate >= 0.6 && rate > 1.2 * worst).unwrap_or(0.99);
+    let high = RATES.into_iter().find(|&rate| rate >= 0.6 && rate > 2.0 * worst).unwrap_or(0.99);
     (low, high)
 }
 

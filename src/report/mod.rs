@@ -9,6 +9,7 @@
 //! | [`spectra`] | eigenvalues of the covariances between and within people |
 //! | [`patches`] | accuracy against the number of patches |
 //! | [`scatter`] | vectors of a few people in two dimensions |
+//! | [`evaluation`] | what was measured on pairs, as parts of a page |
 //! | [`html`] | a page with all of it |
 //! | [`card`] | the model card |
 //! | [`number`] | a measured number with its uncertainty, for people to read |
@@ -23,6 +24,7 @@ pub mod card;
 pub mod csv;
 pub mod curve;
 pub mod det;
+pub mod evaluation;
 mod frame;
 pub mod hashes;
 pub mod histogram;

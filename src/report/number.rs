@@ -20,7 +20,8 @@ pub enum Unit {
 pub struct Number {
     /// Such as `Accuracy`.
     pub name: String,
-    pub value: f64,
+    /// `None` where it cannot be measured; the note says why.
+    pub value: Option<f64>,
     pub unit: Unit,
     /// Of the mean over folds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,12 +37,24 @@ pub struct Number {
 impl Number {
     /// A share of 1 without anything else known.
     pub fn share(name: impl Into<String>, value: f64) -> Self {
-        Self { name: name.into(), value, unit: Unit::Share, standard_error: None, interval: None, note: None }
+        Self {
+            name: name.into(),
+            value: Some(value),
+            unit: Unit::Share,
+            standard_error: None,
+            interval: None,
+            note: None,
+        }
     }
 
     /// A plain number without anything else known.
     pub fn plain(name: impl Into<String>, value: f64) -> Self {
         Self { unit: Unit::Plain, ..Self::share(name, value) }
+    }
+
+    /// A number that cannot be measured, and why.
+    pub fn unmeasurable(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { value: None, ..Self::share(name, 0.0).with_note(why) }
     }
 
     /// With an interval, where there is one.
@@ -61,8 +74,9 @@ impl Number {
 
     /// The value with its standard error, such as `87.30 ± 0.41 %`.
     pub fn value_text(&self) -> String {
+        let Some(value) = self.value else { return "not measurable".into() };
         let error = self.standard_error.map(|error| format!(" ± {}", self.digits(error))).unwrap_or_default();
-        format!("{}{error}{}", self.digits(self.value), self.suffix())
+        format!("{}{error}{}", self.digits(value), self.suffix())
     }
 
     /// The interval, such as `95 % interval 86.10 to 88.42 %`.
@@ -115,6 +129,7 @@ mod tests {
             "Accuracy 87.30 ± 0.41 % (95 % interval 86.10 to 88.42 %; threshold from the other folds)"
         );
         assert_eq!(Number::plain("AUC", 0.95).to_string(), "AUC 0.9500");
+        assert_eq!(Number::unmeasurable("TAR", "too few").to_string(), "TAR not measurable (too few)");
         assert_eq!((rate(0.001), rate(0.1)), ("0.1 %".into(), "10 %".into()));
         let json = serde_json::to_string(&full).unwrap();
         assert_eq!(serde_json::from_str::<Number>(&json).unwrap(), full);

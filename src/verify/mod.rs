@@ -11,6 +11,7 @@
 //! | [`folds`] | LFW's View 2: threshold from the other folds, mean and standard error |
 //! | [`view1`] | LFW's View 1: threshold from one list of pairs, accuracy on another |
 //! | [`people`] | which pictures of a list of pairs show one person |
+//! | [`evaluated`] | all of it for one list of pairs |
 //! | [`extremes`] | the most confident verdicts, right and wrong |
 //! | [`bootstrap`] | intervals of all these numbers, by resampling people |
 //! | [`pca`] | principal components of concatenated embeddings |
@@ -25,6 +26,7 @@
 pub mod bootstrap;
 pub mod det;
 pub mod distance;
+pub mod evaluated;
 pub mod extremes;
 pub mod folds;
 pub mod joint_bayesian;
