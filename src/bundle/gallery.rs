@@ -90,7 +90,7 @@ impl Gallery {
             fresh.rejected.iter().map(|(path, reason)| (path.as_path(), reason)).collect();
         for (at, path) in pictures.iter().enumerate() {
             let mut add = |bounds: [f32; 4], from: &[Vec<f32>], row: usize| {
-                faces.found.push(FoundFace { path: path.clone(), bounds, row: faces.found.len() });
+                faces.found.push(FoundFace { path: path.clone(), bounds, detected: true, row: faces.found.len() });
                 for ((all, from), &width) in faces.reduced.iter_mut().zip(from).zip(&widths) {
                     all.extend_from_slice(&from[row * width..(row + 1) * width]);
                 }

@@ -15,9 +15,11 @@
 //! | [`make`](mod@make) | putting a bundle together |
 //! | [`recogniser`] | photographs to comparable faces |
 //! | [`gallery`] | a folder of photographs with an index file, and the best matches in it |
+//! | [`evaluate`] | the scores of a list of pairs |
 //! | [`cluster`](mod@cluster) | photographs grouped by person |
 
 pub mod cluster;
+pub mod evaluate;
 pub mod gallery;
 pub mod make;
 pub mod manifest;

@@ -32,6 +32,8 @@ pub struct FoundFace {
     pub path: PathBuf,
     /// Left, top, width and height of the face in it.
     pub bounds: [f32; 4],
+    /// Whether the detector found it, or the middle of the photograph was taken for a face.
+    pub detected: bool,
     /// The face's row in [`Faces::reduced`].
     pub row: usize,
 }
@@ -87,8 +89,9 @@ impl Recogniser {
                     Err(reason) => faces.rejected.push((path.clone(), reason)),
                     Ok(of_photograph) => {
                         for AlignedFace { bounds, landmarks, aligned, .. } in of_photograph {
+                            let detected = bounds.score > 0.0;
                             let bounds = [bounds.x, bounds.y, bounds.width, bounds.height];
-                            faces.found.push(FoundFace { path: path.clone(), bounds, row: faces.found.len() });
+                            faces.found.push(FoundFace { path: path.clone(), bounds, detected, row: faces.found.len() });
                             pictures.push(FacePicture { picture: aligned.picture, landmarks });
                         }
                     }

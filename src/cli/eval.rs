@@ -1,8 +1,12 @@
 //! `deepid2 eval`.
 
+use super::photographs::PhotographArgs;
 use super::{CropArgs, percent};
 use anyhow::Result;
 use clap::Args;
+use deepid2::bundle::manifest::MANIFEST;
+use deepid2::bundle::{Recogniser, evaluate, is_bundle};
+use deepid2::data::crop::CropSpec;
 use deepid2::data::dataset::Dataset;
 use deepid2::data::pairs::{PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
@@ -30,7 +34,8 @@ const BATCH: usize = 64;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct EvalArgs {
-    /// Model that `deepid2 train` saved
+    /// Bundle that `deepid2 pipeline` made, for photographs; or a model that `deepid2 train` saved, for cropped faces
+    #[arg(value_name = "BUNDLE|MODEL")]
     model: PathBuf,
     /// Folder with a sub-folder per identity: balanced random pairs. With --pairs: where its pictures are
     #[arg(long, value_name = "DIR", required_unless_present_any = ["pairs", "view1"])]
@@ -53,6 +58,8 @@ pub struct EvalArgs {
     seed: u64,
     #[command(flatten)]
     crop: CropArgs,
+    #[command(flatten)]
+    photographs: PhotographArgs,
     /// Write the ROC curves of the model and of raw pixels to this SVG file
     #[arg(long, value_name = "FILE.svg")]
     roc: Option<PathBuf>,
@@ -103,71 +110,174 @@ impl EvalArgs {
     }
 }
 
-/// Measures the model and the floor of raw pixels.
+/// What is evaluated: a network on crops, or a bundle on photographs.
+enum Subject {
+    Network { model: Box<Model>, extractor: Box<Extractor>, crop: CropSpec },
+    Bundle { recogniser: Box<Recogniser>, undetected: usize },
+}
+
+impl Subject {
+    fn open(args: &EvalArgs, gpu: &Gpu) -> Result<Self> {
+        if is_bundle(&args.model) {
+            let recogniser = Box::new(args.photographs.open_for_evaluation(gpu, &args.model)?);
+            return Ok(Self::Bundle { recogniser, undetected: 0 });
+        }
+        let model = Box::new(Model::load(&args.model)?);
+        let crop = args.crop.of(&model);
+        let extractor = Box::new(Extractor::of_model(gpu, &model, BATCH)?);
+        Ok(Self::Network { model, extractor, crop })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Network { .. } => "network",
+            Self::Bundle { .. } => "bundle",
+        }
+    }
+
+    /// The crops of a network's pictures; a bundle cuts its own.
+    fn images(&self, list: &PairList) -> Result<Option<Arc<ImageStore>>> {
+        let Self::Network { crop, .. } = self else { return Ok(None) };
+        let bar = ProgressBar::new(list.pictures.len() as u64);
+        let images = ImageStore::load(list.pictures.clone(), *crop, u64::MAX, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok(Some(Arc::new(images)))
+    }
+
+    /// The distance of each pair; of a bundle the negated score.
+    fn distances(&mut self, list: &PairList, images: Option<&Arc<ImageStore>>) -> Result<Vec<f64>> {
+        match self {
+            Self::Network { model, extractor, crop } => {
+                let loaded;
+                let images = match images {
+                    Some(images) => images,
+                    None => {
+                        loaded = Arc::new(ImageStore::load(list.pictures.clone(), *crop, u64::MAX, &|| {})?);
+                        &loaded
+                    }
+                };
+                let embeddings = extractor.embed(images, &|_| {})?;
+                Ok(Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?)
+            }
+            Self::Bundle { recogniser, undetected } => {
+                let bar = ProgressBar::new(list.pictures.len() as u64);
+                let judged = evaluate::judge(recogniser, list, &|done| bar.set_position(done as u64))?;
+                bar.finish_and_clear();
+                *undetected += judged.undetected;
+                Ok(judged.scores.iter().map(|score| -score).collect())
+            }
+        }
+    }
+
+    /// The distance that was chosen when the model or bundle was made, and on which pairs.
+    fn threshold(&self) -> Option<(f64, String)> {
+        match self {
+            Self::Network { model, .. } => {
+                model.threshold.as_ref().map(|chosen| (chosen.distance, chosen.chosen_on.clone()))
+            }
+            Self::Bundle { recogniser, .. } => {
+                let chosen = &recogniser.verifier.threshold;
+                Some((-chosen.score, chosen.chosen_on.clone()))
+            }
+        }
+    }
+
+    fn trained_on(&self) -> Vec<String> {
+        match self {
+            Self::Network { model, .. } => vec![model.trained_on.clone()],
+            Self::Bundle { recogniser, .. } => recogniser.manifest.card.trained_on.clone(),
+        }
+    }
+
+    /// What is measured between two pictures.
+    fn axis(&self) -> &'static str {
+        match self {
+            Self::Network { .. } => "Euclidean distance",
+            Self::Bundle { .. } => "negated score",
+        }
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Network { model, crop, .. } => vec![
+                ("Network input".into(), format!("{} × {} × {}", crop.height, crop.width, crop.channels)),
+                ("Crop scale".into(), crop.scale.to_string()),
+                ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
+                ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
+            ],
+            Self::Bundle { recogniser, undetected } => {
+                let vectors: Vec<usize> = recogniser.verifier.groups.iter().map(|group| group.vectors.len()).collect();
+                vec![
+                    ("Networks".into(), recogniser.verifier.patches().len().to_string()),
+                    ("Vectors of each group".into(), format!("{vectors:?}")),
+                    ("Photographs without a detected face, judged by their middle".into(), undetected.to_string()),
+                ]
+            }
+        }
+    }
+}
+
+/// Measures a network, with the floor of raw pixels beside it, or a bundle.
 pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
-    let model = Model::load(&args.model)?;
     let list = args.pair_list()?;
     let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
     let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;
-    let load = |list: &PairList| -> Result<Arc<ImageStore>> {
-        let bar = ProgressBar::new(list.pictures.len() as u64);
-        let images = ImageStore::load(list.pictures.clone(), args.crop.of(&model), u64::MAX, &|| bar.inc(1))?;
-        bar.finish_and_clear();
-        Ok(Arc::new(images))
-    };
-    let images = load(&list)?;
-    let mut extractor = Extractor::of_model(&open()?, &model, BATCH)?;
-    let mut distances = |list: &PairList, images: &Arc<ImageStore>| -> Result<Vec<f64>> {
-        let embeddings = extractor.embed(images, &|_| {})?;
-        Ok(Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?)
-    };
+    let mut subject = Subject::open(args, &open()?)?;
+    let images = subject.images(&list)?;
     let people = People::of(&list);
-    let network = Evaluated::new("network", distances(&list, &images)?, &list, &people, args.bootstrap())?;
-    let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
-    let raw_pixels = Evaluated::new("raw pixels", raw, &list, &people, args.bootstrap())?;
+    let name = subject.name();
+    let distances = subject.distances(&list, images.as_ref())?;
+    let mut evaluated = vec![Evaluated::new(name, distances, &list, &people, args.bootstrap())?];
+    if let Some(images) = &images {
+        let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
+        evaluated.push(Evaluated::new("raw pixels", raw, &list, &people, args.bootstrap())?);
+    }
     let view1 = match (&view1_training, &view1_test) {
         (Some(training), Some(test)) => {
             let mut trials = |list: &PairList| -> Result<Trials> {
-                Ok(Trials::of_pairs(&distances(list, &load(list)?)?, &list.pairs)?)
+                Ok(Trials::of_pairs(&subject.distances(list, None)?, &list.pairs)?)
             };
             Some(view1(&trials(training)?, &trials(test)?))
         }
         _ => None,
     };
+    let chosen = subject.threshold();
     let own =
-        model.threshold.as_ref().map(|chosen| accuracy_at(chosen.distance, network.distances.iter().zip(&list.pairs)));
+        chosen.as_ref().map(|(at, _)| accuracy_at(*at, evaluated[0].distances.iter().zip(&list.pairs)));
     if let Some(path) = &args.roc {
-        let curves = [&network, &raw_pixels].map(|one| (one.name.clone(), one.trials.roc()));
+        let curves: Vec<_> = evaluated.iter().map(|one| (one.name.clone(), one.trials.roc())).collect();
         report::roc(path, &curves, FarAxis::Logarithmic)?;
     }
     if let Some(path) = &args.det {
         let curve =
             |one: &Evaluated| DetCurve { name: one.name.clone(), points: one.trials.det(), eer: one.summary.eer };
-        report::det_svg(&[curve(&network), curve(&raw_pixels)])?.save(path)?;
+        report::det_svg(&evaluated.iter().map(curve).collect::<Vec<_>>())?.save(path)?;
     }
     if let Some(path) = &args.report {
-        page(args, &model, &list, (&network, &raw_pixels), view1)?.write(path)?;
+        page(args, &subject, &list, &evaluated, view1)?.write(path)?;
     }
     if args.json {
-        println!(
-            "{}",
-            serde_json::json!({
-                "pairs": list.pairs.len(),
-                "pictures": list.pictures.len(),
-                "people": people.count,
-                "network": json(&network),
-                "raw_pixels": json(&raw_pixels),
-                "view1": view1,
-                "accuracy_at_the_models_threshold": own,
-            })
-        );
+        let mut found = serde_json::json!({
+            "pairs": list.pairs.len(),
+            "pictures": list.pictures.len(),
+            "people": people.count,
+            "view1": view1,
+            "accuracy_at_the_models_threshold": own,
+        });
+        for one in &evaluated {
+            found[one.name.replace(' ', "_")] = json(one);
+        }
+        println!("{found}");
         return Ok(ExitCode::SUCCESS);
     }
     println!("{} pairs of {} pictures, {} folds", list.pairs.len(), list.pictures.len(), list.folds);
-    println!("network     {}", describe(&network));
-    println!("            {}", describe_intervals(&network));
-    println!("raw pixels  {}", describe(&raw_pixels));
-    println!("            {}", describe_intervals(&raw_pixels));
+    for one in &evaluated {
+        println!("{:<11} {}", one.name, describe(one));
+        println!("            {}", describe_intervals(one));
+    }
+    if let Subject::Bundle { undetected: missed @ 1.., .. } = &subject {
+        println!("{missed} photographs without a detected face were judged by their middle");
+    }
     if !people.by_folder {
         println!("the folders do not tell the people apart: for the intervals, only pairs of one person do");
     }
@@ -181,13 +291,8 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
             100.0 * view1.chosen.accuracy
         );
     }
-    if let (Some(accuracy), Some(chosen)) = (own, &model.threshold) {
-        println!(
-            "at the model's own threshold {:.3} (chosen on {}): {}",
-            chosen.distance,
-            chosen.chosen_on,
-            percent(accuracy)
-        );
+    if let (Some(accuracy), Some((distance, chosen_on))) = (own, &chosen) {
+        println!("at the {name}'s own threshold {distance:.3} (chosen on {chosen_on}): {}", percent(accuracy));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -238,36 +343,34 @@ const PICTURE_HEIGHT: u32 = 160;
 
 fn page(
     args: &EvalArgs,
-    model: &Model,
+    subject: &Subject,
     list: &PairList,
-    (network, raw_pixels): (&Evaluated, &Evaluated),
+    evaluated: &[Evaluated],
     view1: Option<View1>,
 ) -> Result<ReportPage> {
     let on = args.pairs_name();
-    let (threshold, chosen_on) = match &model.threshold {
-        Some(chosen) => (chosen.distance, chosen.chosen_on.clone()),
-        None => (network.summary.most_accurate.distance, format!("{on}, the same pairs")),
-    };
-    let extremes = extremes(&network.distances, &list.pairs, threshold, SHOWN_PAIRS)?;
-    let numbers = evaluation::numbers(network);
+    let first = &evaluated[0];
+    let (threshold, chosen_on) = subject
+        .threshold()
+        .unwrap_or_else(|| (first.summary.most_accurate.distance, format!("{on}, the same pairs")));
+    let extremes = extremes(&first.distances, &list.pairs, threshold, SHOWN_PAIRS)?;
+    let numbers = evaluation::numbers(first);
     let table = |one: &Evaluated| NumberTable { title: one.name.clone(), numbers: evaluation::numbers(one) };
     let model_name = args.model.display().to_string();
-    let crop = args.crop.of(model);
     let mut settings = vec![
         ("Model".to_string(), model_name.clone()),
         ("Pairs".into(), on.clone()),
-        ("Network input".into(), format!("{} × {} × {}", crop.height, crop.width, crop.channels)),
-        ("Crop scale".into(), crop.scale.to_string()),
-        ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
-        ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
-        ("Distance".into(), Distance::Euclidean.to_string()),
         ("Threshold".into(), format!("{threshold} (chosen on {chosen_on})")),
         ("Bootstrap".into(), format!("{} replicates, seed {}", args.replicates, args.seed)),
     ];
+    settings.extend(subject.settings());
     if let Some(data) = &args.data {
         settings.push(("Pictures below".into(), data.display().to_string()));
     }
-    let mut files = vec![HashedFile::of(&args.model)?];
+    let mut files = vec![HashedFile::of(&match subject {
+        Subject::Network { .. } => args.model.clone(),
+        Subject::Bundle { .. } => args.model.join(MANIFEST),
+    })?];
     for path in args.pairs.iter().chain(args.view1.iter().flatten()) {
         files.push(HashedFile::of(path)?);
     }
@@ -276,25 +379,29 @@ fn page(
         &list.pictures,
     )?);
     let mut card = ModelCard::new(model_name, "A DeepID2 network: tells whether two pictures show one person.");
-    card.trained_on = vec![model.trained_on.clone()];
-    card.evaluated_on = vec![evaluation::card_evaluation(network, &on)];
-    card.operating_point = Some(evaluation::operating_point(network, threshold, chosen_on, &on));
+    card.trained_on = subject.trained_on();
+    card.evaluated_on = vec![evaluation::card_evaluation(first, &on)];
+    card.operating_point = Some(evaluation::operating_point(first, threshold, chosen_on, &on));
     card.provenance = files.clone();
     Ok(ReportPage {
         title: format!("Face verification on {on}"),
         summary: format!(
-            "{} pairs of {} pictures, {}. One DeepID2 network, {} distance; beside it, the distance of raw pixels.",
+            "{} pairs of {} pictures, {}. {}, {}.",
             list.pairs.len(),
             list.pictures.len(),
             if list.folds == 1 { "one fold".into() } else { format!("{} folds", list.folds) },
-            Distance::Euclidean
+            match subject {
+                Subject::Network { .. } => "One DeepID2 network; beside it, the distance of raw pixels",
+                Subject::Bundle { .. } => "A bundle of DeepID2 networks with PCA and Joint Bayesian",
+            },
+            subject.axis()
         ),
         verdict: numbers.into_iter().take(3).collect(),
-        tables: vec![table(network), table(raw_pixels)],
+        tables: evaluated.iter().map(table).collect(),
         view1,
-        folds: network.folds.clone(),
-        figures: evaluation::curves(&[network, raw_pixels], list, Some(threshold), "Euclidean distance")?,
-        pairs: evaluation::pair_groups(&extremes, &network.distances, list, PICTURE_HEIGHT)?,
+        folds: first.folds.clone(),
+        figures: evaluation::curves(&evaluated.iter().collect::<Vec<_>>(), list, Some(threshold), subject.axis())?,
+        pairs: evaluation::pair_groups(&extremes, &first.distances, list, PICTURE_HEIGHT)?,
         settings,
         files,
         card: Some(card),

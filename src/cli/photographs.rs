@@ -5,12 +5,16 @@ use clap::Args;
 use deepid2::bundle::Recogniser;
 use deepid2::bundle::recogniser::Faces;
 use deepid2::face::aligner::{FaceChoice, Search};
+use deepid2::face::detect::DetectSettings;
 use deepid2::gpu::Gpu;
 use indicatif::ProgressBar;
 use std::path::Path;
 
 /// Photographs a pass through the networks.
 const BATCH: usize = 64;
+/// Side of the middle square that is taken for a face where none is detected, over the picture's shorter side: the
+/// detector's boxes in pictures cut as LFW's are.
+const MIDDLE: f32 = 0.5;
 /// Photographs without a face that are named; the rest is counted.
 const NAMED: usize = 5;
 
@@ -29,6 +33,16 @@ impl PhotographArgs {
     pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Recogniser> {
         let search = self.no_detect.map(|share| Search::Middle { share });
         Ok(Recogniser::open(gpu, bundle, BATCH, self.face.or(default), search)?)
+    }
+
+    /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
+    /// is taken for one, since a pair that is left out would make the test easier.
+    pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Recogniser> {
+        let search = match self.no_detect {
+            Some(share) => Search::Middle { share },
+            None => Search::DetectOrMiddle { settings: DetectSettings::default(), share: MIDDLE },
+        };
+        Ok(Recogniser::open(gpu, bundle, BATCH, self.face.or(Some(FaceChoice::Central)), Some(search))?)
     }
 }
 

@@ -14,7 +14,7 @@ use super::points::{LANDMARKS, Shape, distance, mirrored, pupil_distance};
 use super::ridge::NormalEquations;
 use super::sdm::{Cascade, FEATURES, Frame, OUTPUTS, Placement, Similarity, Stage, middle, start};
 use super::sift::Sift;
-use crate::data::{Purpose, crop, random_stream};
+use crate::data::{Purpose, decode, random_stream};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;

@@ -1,0 +1,239 @@
+//! The whole pipeline in one folder, stage after stage; each goes on where it stopped, and is passed over when it is done.
+//!
+//! | in the folder | stage |
+//! |---|---|
+//! | `pipeline.toml` | the settings; a rerun with others is refused |
+//! | `landmarks.safetensors` | 1 the landmark model |
+//! | `aligned/` | 2 faces detected and aligned ([`crate::face::index`]) |
+//! | `nets/patch-000/` and so on | 3 a network a patch ([`super::patch_nets`]) |
+//! | `vectors/` | 4 the vectors of all faces ([`super::vectors`]) |
+//! | `selection.json` | 5 which vectors are used ([`super::select`](mod@super::select)) |
+//! | `verifier.safetensors` | 6 PCA, Joint Bayesian, fusion, threshold ([`super::verifier`]) |
+//! | `report.html` | 7 what it reaches |
+//! | `bundle/` | 8 all that verifying a photograph needs ([`crate::bundle`]) |
+
+use super::extract::{ExtractSettings, extract};
+use super::fit::{VectorFolder, fit};
+use super::patch_nets::{PatchNets, folder_of};
+use super::people::People;
+use super::report::{self, Reported};
+use super::select::select;
+use super::selection::Selection;
+use super::settings::{LandmarkSource, PipelineSettings};
+use super::verifier::Verifier;
+use super::Error;
+use crate::bundle::make::{Parts, make};
+use crate::face::aligner::{Aligner, Landmarks, align_folder};
+use crate::face::index::{AlignedFaces, INDEX};
+use crate::face::landmark_model::{LandmarkModel, Provenance};
+use crate::face::patches::Patch;
+use crate::face::{annotated, training};
+use crate::gpu::Gpu;
+use crate::report::hashes::sha256_of;
+use crate::train::interrupt::Interrupt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Names in a run's folder.
+pub mod names {
+    pub const LANDMARKS: &str = "landmarks.safetensors";
+    pub const ALIGNED: &str = "aligned";
+    pub const NETS: &str = "nets";
+    pub const VECTORS: &str = "vectors";
+    pub const SELECTION: &str = "selection.json";
+    pub const VERIFIER: &str = "verifier.safetensors";
+    pub const REPORT: &str = "report.html";
+    pub const BUNDLE: &str = "bundle";
+}
+
+/// Pictures a pass through a network.
+const BATCH: usize = 64;
+/// Networks on the device at once while vectors are extracted.
+const EXTRACTED_AT_ONCE: usize = 32;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// False after an interruption.
+    pub finished: bool,
+    /// What the report says, once there is one.
+    pub reported: Option<Reported>,
+}
+
+/// What a stage says: lines of text, and how far it is.
+pub trait Listener: Sync {
+    /// A line.
+    fn say(&self, text: &str);
+    /// `done` of `all` things of the stage.
+    fn progress(&self, done: usize, all: usize);
+}
+
+/// A pipeline in its folder.
+struct Run<'a> {
+    gpu: &'a Gpu,
+    settings: &'a PipelineSettings,
+    out: &'a Path,
+    nets_at_once: usize,
+    interrupt: &'a Interrupt,
+    listener: &'a dyn Listener,
+}
+
+/// Runs the pipeline of `settings` in the folder `out`, or goes on with it.
+///
+/// # Errors
+/// Another run in `out`, and any stage's errors. What earlier stages made is kept.
+pub fn run(
+    gpu: &Gpu,
+    settings: &PipelineSettings,
+    out: &Path,
+    nets_at_once: usize,
+    interrupt: &Interrupt,
+    listener: &dyn Listener,
+) -> Result<Outcome, Error> {
+    settings.claim(out)?;
+    let run = Run { gpu, settings, out, nets_at_once, interrupt, listener };
+    let stages: [(&str, &dyn Fn(&Run) -> Result<bool, Error>); 6] = [
+        ("landmarks", &Run::landmarks),
+        ("align", &Run::align),
+        ("networks", &Run::networks),
+        ("vectors", &Run::vectors),
+        ("selection", &Run::selection),
+        ("verifier", &Run::verifier),
+    ];
+    let stopped = Outcome { finished: false, reported: None };
+    for (number, (name, stage)) in stages.into_iter().enumerate() {
+        listener.say(&format!("stage {} of 8: {name}", number + 1));
+        let begun = Instant::now();
+        if !stage(&run)? || interrupt.is_requested() {
+            return Ok(stopped);
+        }
+        listener.say(&format!("  {:.1} s", begun.elapsed().as_secs_f64()));
+    }
+    listener.say("stage 7 of 8: report");
+    let reported = report::report(&run.report_inputs(), listener)?;
+    listener.say("stage 8 of 8: bundle");
+    run.bundle(&reported)?;
+    Ok(Outcome { finished: true, reported: Some(reported) })
+}
+
+impl Run<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.out.join(name)
+    }
+
+    fn landmarks(&self) -> Result<bool, Error> {
+        let out = self.path(names::LANDMARKS);
+        if out.is_file() {
+            return Ok(true);
+        }
+        match &self.settings.landmarks {
+            LandmarkSource::Model(model) => LandmarkModel::load(model)?.save(&out)?,
+            LandmarkSource::TrainOn(folder) => {
+                let faces = annotated::open(folder)?.faces;
+                let settings = training::TrainSettings { seed: self.settings.train.seed, ..Default::default() };
+                let trained = training::train(&faces, &settings, &|_| {})?;
+                let provenance = Provenance {
+                    trained_on: folder.display().to_string(),
+                    pictures: faces.len(),
+                    seed: settings.seed,
+                    hold_out: 0.0,
+                    starts: settings.starts,
+                    ridge: settings.ridge,
+                    held_out: None,
+                };
+                self.listener.say(&format!("  trained on {} annotated pictures", faces.len()));
+                LandmarkModel { cascade: trained.cascade, provenance }.save(&out)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn align(&self) -> Result<bool, Error> {
+        let landmarks = Landmarks::open(&self.path(names::LANDMARKS))?;
+        let aligner = Aligner::new(landmarks, self.settings.faces, self.settings.search)?;
+        let outcome = align_folder(
+            &self.settings.data,
+            &self.path(names::ALIGNED),
+            &aligner,
+            &|| self.interrupt.is_requested(),
+            &|done, all| self.listener.progress(done, all),
+        )?;
+        let finished = outcome.is_finished();
+        self.listener.say(&format!(
+            "  {} faces of {} photographs, {} rejected (see aligned/rejected.csv)",
+            outcome.faces,
+            outcome.photographs,
+            outcome.rejected.len()
+        ));
+        Ok(finished)
+    }
+
+    fn patches(&self) -> Result<Vec<Patch>, Error> {
+        Ok(self.settings.patches.iter().map(|&number| Patch::new(number)).collect::<Result<_, _>>()?)
+    }
+
+    fn networks(&self) -> Result<bool, Error> {
+        let mut base = self.settings.train.clone();
+        base.data = self.path(names::ALIGNED);
+        let nets =
+            PatchNets { base, patches: self.patches()?, out: self.path(names::NETS), at_once: self.nets_at_once };
+        let trained = nets.train(self.gpu, self.interrupt, true, &mut |done, all| {
+            self.listener.progress(done, all);
+        })?;
+        for outcome in &trained.outcomes {
+            self.listener.say(&format!(
+                "  {}: {} steps at {:.0} images/s",
+                outcome.run.file_name().unwrap_or_default().to_string_lossy(),
+                outcome.steps,
+                outcome.images_per_second
+            ));
+        }
+        Ok(trained.finished)
+    }
+
+    fn vectors(&self) -> Result<bool, Error> {
+        let settings = ExtractSettings {
+            faces: self.path(names::ALIGNED),
+            nets: self.path(names::NETS),
+            out: self.path(names::VECTORS),
+            patches: self.patches()?,
+            batch: BATCH,
+            at_once: EXTRACTED_AT_ONCE,
+        };
+        Ok(extract(self.gpu, &settings, self.interrupt, &mut |done, all| self.listener.progress(done, all))?.finished)
+    }
+
+    /// The faces, who they are, and their vectors.
+    fn inputs(&self) -> Result<(VectorFolder, People), Error> {
+        let folder = self.path(names::ALIGNED);
+        let index = AlignedFaces::open(&folder)?;
+        let train = &self.settings.train;
+        let people = People::of(&index, train.validation_fraction, train.seed)?;
+        let digest = sha256_of(&folder.join(INDEX))?.1;
+        Ok((VectorFolder::new(&self.path(names::VECTORS), digest, index.faces().len()), people))
+    }
+
+    fn selection(&self) -> Result<bool, Error> {
+        let out = self.path(names::SELECTION);
+        if out.is_file() {
+            return Ok(true);
+        }
+        let (vectors, people) = self.inputs()?;
+        let say = |text: String| self.listener.say(&format!("  {text}"));
+        let seed = self.settings.train.seed;
+        let patches = self.patches()?;
+        let selection = select(&vectors, &patches, &people, seed, &self.settings.select, &out, self.interrupt, &say)?;
+        Ok(selection.is_some())
+    }
+
+    fn verifier(&self) -> Result<bool, Error> {
+        let out = self.path(names::VERIFIER);
+        if !out.is_file() {
+            let (vectors, people) = self.inputs()?;
+            let groups = Selection::load(&self.path(names::SELECTION))?.groups();
+            let say = |text: String| self.listener.say(&format!("  {text}"));
+            fit(&vectors, &groups, &people, self.settings.train.seed, &self.settings.fit, &say)?.save(&out)?;
+        }
+        Ok(true)
+    }
+}
