@@ -18,14 +18,13 @@ use super::detect::FaceBox;
 use super::picture::Gray;
 use super::points::{LANDMARKS, Shape};
 use super::sdm::{Cascade, FEATURES, OUTPUTS, Placement, Stage};
+use super::training::{MOST_STAGES, TrainSettings};
 use crate::model::checkpoint::{self, NamedTensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const KIND: &str = "deepid2-landmarks-1";
-/// More stages than anyone trains; a number beyond it is damage.
-const MOST_STAGES: usize = 32;
 
 /// Why a landmark model cannot be saved or loaded. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +48,9 @@ pub struct Provenance {
     pub trained_on: String,
     /// Pictures that it was trained on.
     pub pictures: usize,
-    /// The pictures of [`HeldOut`] are a pure function of this, `hold_out` and the folder.
-    pub seed: u64,
-    /// Share of the pictures that were held out.
+    /// Share of the pictures that were held out: with the settings' seed and the folder it says which.
     pub hold_out: f64,
-    /// Starts a picture.
-    pub starts: usize,
-    /// Ridge penalty.
-    pub ridge: f64,
+    pub settings: TrainSettings,
     /// What the held-out pictures gave; none where none was held out.
     pub held_out: Option<HeldOut>,
 }
@@ -65,6 +59,8 @@ pub struct Provenance {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
     pub pictures: usize,
+    /// Pictures in which the detector found the face; the other errors are from ideal boxes.
+    pub detected: usize,
     /// Mean over pictures of the mean distance of the 21 landmarks, over the distance of the outer
     /// eye corners.
     pub error_over_eye_corners: f64,

@@ -9,6 +9,7 @@
 //! | [`sift`] | the 128-d descriptor of the surroundings of a point |
 //! | [`sdm`] | the Supervised Descent Method: a cascade of ridge regressions from a face box to landmarks |
 //! | [`annotated`] | folders of pictures with `.pts` files, and which are held out |
+//! | [`boxes`] | how detected boxes and annotated landmarks lie to each other |
 //! | [`ridge`] | linear regression with a penalty, on more rows than memory holds |
 //! | [`training`] | fits the cascade to annotated pictures |
 //! | [`landmark_model`] | a trained cascade and its file |
@@ -23,9 +24,15 @@
 pub mod align;
 pub mod aligner;
 pub mod canonical;
+//! | [`accuracy`] | how far a model's landmarks are from the annotated ones |
+//! | [`draw`] | landmarks painted on pictures, and the list of the 21 drawn |
+
+pub mod accuracy;
 pub mod annotated;
+pub mod boxes;
 pub mod detect;
 pub mod index;
+pub mod draw;
 pub mod landmark_model;
 pub mod patch_cut;
 pub mod patches;

@@ -8,7 +8,8 @@
 //! best. The other starts are that one moved, stretched and turned at random with that spread.
 
 use super::annotated::Annotated;
-use super::detect::{DetectSettings, Detector, FaceBox};
+use super::boxes::{Spread, best_box, detected, placements};
+use super::detect::{Detector, FaceBox};
 use super::picture::{Gray, Picture, Window};
 use super::points::{LANDMARKS, Shape, distance, mirrored, pupil_distance};
 use super::ridge::NormalEquations;
@@ -21,14 +22,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// Stages that a cascade may have.
+pub const MOST_STAGES: usize = 32;
 /// Pictures whose rows are in memory at once.
 const BLOCK: usize = 32;
-/// Detected faces from which the placement's mean and spread are taken; fewer are not trusted.
-const ENOUGH_DETECTED: usize = 20;
-/// Placement of faces in SeetaFace's boxes, where a data set has too few that are detected.
-const USUAL: (Placement, Spread) =
-    (Placement { scale: 0.45, shift: [0.0, 0.02] }, Spread { scale: 0.08, shift: [0.03, 0.03] });
-
 /// Why a cascade cannot be trained. Every message names the picture or the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,18 +60,30 @@ pub struct TrainSettings {
 
 impl Default for TrainSettings {
     fn default() -> Self {
-        Self { seed: 1, windows: vec![1.2, 0.9, 0.7, 0.55, 0.45], starts: 10, ridge: 1e-3, spread: 1.0, turn: 5.0 }
+        Self::with_stages(5)
     }
 }
 
 impl TrainSettings {
+    /// Default settings with a number of stages: their patches shrink by equal factors from the whole
+    /// eye region to little more than an eye.
+    pub fn with_stages(stages: usize) -> Self {
+        const FIRST: f32 = 1.2;
+        const LAST: f32 = 0.45;
+        let steps = stages.saturating_sub(1).max(1) as f32;
+        let window = |stage: usize| FIRST * (LAST / FIRST).powf(stage as f32 / steps);
+        // One too many is kept, for `check` to refuse.
+        let windows = (0..stages.min(MOST_STAGES + 1)).map(window).collect();
+        Self { seed: 1, windows, starts: 10, ridge: 5e-3, spread: 1.0, turn: 5.0 }
+    }
+
     /// Checks every field.
     ///
     /// # Errors
     /// A number outside the range that its message gives.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |name, value: String, expected| Err(Error::Setting { name, value, expected });
-        if !(1..=32).contains(&self.windows.len()) {
+        if !(1..=MOST_STAGES).contains(&self.windows.len()) {
             return wrong("stages", self.windows.len().to_string(), "1 to 32");
         }
         if let Some(window) = self.windows.iter().find(|window| !(0.05..=4.0).contains(*window)) {
@@ -94,15 +103,6 @@ impl TrainSettings {
         }
         Ok(())
     }
-}
-
-/// How much placements differ between faces: standard deviations.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Of the logarithm of the scale.
-    pub scale: f32,
-    /// Of the shift, over the box's side.
-    pub shift: [f32; 2],
 }
 
 /// What training tells about its data.
@@ -214,57 +214,14 @@ fn upright(shape: &Shape) -> Shape {
 /// The box of each annotated face, where the detector finds it.
 fn detected_boxes(faces: &[Annotated], progress: &(dyn Fn(Step) + Sync)) -> Result<Vec<Option<FaceBox>>, Error> {
     let detector = Detector::new();
-    let settings = DetectSettings::default();
     faces
         .par_iter()
         .map(|face| {
-            let found = detector
-                .detect(&Picture::open(&face.picture)?, &settings)
-                .expect("default settings are within their ranges");
+            let found = detected(&detector, &Picture::open(&face.picture)?.gray(), &face.shape);
             progress(Step::Searched);
-            Ok(found.into_iter().find(|found| matches(found, &face.shape)))
+            Ok(found)
         })
         .collect()
-}
-
-/// Whether a box is that of the face: about as large as the landmarks' extent and about them.
-pub fn matches(found: &FaceBox, shape: &Shape) -> bool {
-    let extent = |axis: usize| {
-        let values = shape.iter().map(|point| point[axis]);
-        (values.clone().fold(f32::INFINITY, f32::min), values.fold(f32::NEG_INFINITY, f32::max))
-    };
-    let ((left, right), (top, bottom)) = (extent(0), extent(1));
-    let size = (right - left).max(bottom - top);
-    let centre = [(left + right) / 2.0, (top + bottom) / 2.0];
-    (0.7..2.2).contains(&(found.side() / size)) && distance(found.centre(), centre) < 0.4 * found.side()
-}
-
-/// Mean and spread of the placements of the detected faces.
-fn placements(mean: &Shape, faces: &[Annotated], boxes: &[Option<FaceBox>]) -> (Placement, Spread) {
-    let measured: Vec<[f64; 3]> = faces
-        .iter()
-        .zip(boxes)
-        .filter_map(|(face, found)| {
-            let (found, pose) = ((*found)?, Similarity::nearest(mean, &face.shape));
-            let (side, centre) = (found.side(), found.centre());
-            let shift = [0, 1].map(|k| (pose.shift[k] - centre[k]) / side);
-            Some([(pose.scale() / side).ln(), shift[0], shift[1]].map(f64::from))
-        })
-        .collect();
-    if measured.len() < ENOUGH_DETECTED {
-        return USUAL;
-    }
-    let count = measured.len() as f64;
-    let average = |axis: usize| measured.iter().map(|one| one[axis]).sum::<f64>() / count;
-    let means = [0, 1, 2].map(average);
-    let deviation = |axis: usize| {
-        let squares = measured.iter().map(|one| (one[axis] - means[axis]).powi(2));
-        (squares.sum::<f64>() / (count - 1.0)).sqrt() as f32
-    };
-    // Faces are as often turned to the left as to the right, and mirror images are trained on: the
-    // mean shape sits in the middle.
-    let placement = Placement { scale: means[0].exp() as f32, shift: [0.0, means[2] as f32] };
-    (placement, Spread { scale: deviation(0), shift: [deviation(1), deviation(2)] })
 }
 
 /// A face cut out of its picture.
@@ -302,14 +259,6 @@ impl Example {
     fn truth(&self, mirror: bool) -> Shape {
         if mirror { mirrored(&self.truth, self.window.width) } else { self.truth }
     }
-}
-
-/// The box in which the mean shape comes nearest to `shape`.
-pub fn best_box(mean: &Shape, shape: &Shape, placement: &Placement) -> FaceBox {
-    let pose = Similarity::nearest(mean, shape);
-    let side = pose.scale() / placement.scale;
-    let [x, y] = [0, 1].map(|k| pose.shift[k] - side * placement.shift[k] - side / 2.0);
-    FaceBox { x, y, width: side, height: side, score: 0.0 }
 }
 
 /// The present shapes of all pictures, mirror images and starts, in that order.

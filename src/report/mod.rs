@@ -15,6 +15,7 @@
 //! | [`number`] | a measured number with its uncertainty, for people to read |
 //! | [`hashes`] | SHA-256 of files |
 //! | [`svg`] | a drawing in memory |
+//! | [`cumulative`] | cumulative error curves of landmarks |
 //! | [`npy`] | embeddings as a NumPy array |
 //! | [`csv`] | embeddings as comma-separated values |
 //!
@@ -22,6 +23,7 @@
 
 pub mod card;
 pub mod csv;
+pub mod cumulative;
 pub mod curve;
 pub mod det;
 pub mod evaluation;
@@ -44,7 +46,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use card::ModelCard;
-pub use csv::write_csv;
+
+pub use csv::{quoted, write_csv};
+pub use cumulative::cumulative_errors;
 pub use curve::{CurvePoint, training_curve};
 pub use det::det_svg;
 pub use hashes::HashedFile;
