@@ -3,6 +3,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`dataset`] | which pictures belong to which identity |
+//! | [`formats`] | how data sets lie on the disk: folders, lists, LFW, ORL, CelebA |
 //! | [`split`] | training and validation identities |
 //! | [`decode`] | any picture file becomes upright 8-bit pixels |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
@@ -22,6 +23,7 @@ pub mod augment;
 pub mod crop;
 pub mod dataset;
 pub mod decode;
+pub mod formats;
 pub mod loader;
 pub mod mean;
 pub mod pairs;
