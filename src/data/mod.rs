@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`dataset`] | which pictures belong to which identity |
 //! | [`formats`] | how data sets lie on the disk: folders, lists, LFW, ORL, CelebA |
+//! | [`check`] | what is wrong with a data set: faults, duplicates, overlaps |
 //! | [`split`] | training and validation identities |
 //! | [`decode`] | any picture file becomes upright 8-bit pixels |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
@@ -20,6 +21,7 @@
 //! of threads.
 
 pub mod augment;
+pub mod check;
 pub mod crop;
 pub mod dataset;
 pub mod decode;
