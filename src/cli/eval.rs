@@ -15,6 +15,7 @@ use deepid2::verify::summary::Summary;
 use deepid2::verify::threshold::Criterion;
 use deepid2::verify::trials::Trials;
 use indicatif::ProgressBar;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ const BATCH: usize = 64;
 pub struct EvalArgs {
     /// Model that `deepid2 train` saved
     model: PathBuf,
-    /// Folder with a sub-folder per identity: balanced random pairs. With --pairs: where its pictures are
+    /// Data set to draw balanced random pairs from: a folder with a sub-folder per identity, a list file, CelebA#B. With
+    /// --pairs: where its pictures are
     #[arg(long, value_name = "DIR", required_unless_present = "pairs")]
     data: Option<PathBuf>,
     /// Pairs in LFW's format (names below --data), or lines of `path path 0|1`
@@ -56,7 +58,14 @@ impl EvalArgs {
         match (&self.pairs, &self.data) {
             (Some(pairs), data) => {
                 let beside = pairs.parent().unwrap_or(Path::new("."));
-                Ok(PairList::open(pairs, data.as_deref().unwrap_or(beside))?)
+                let list = PairList::open(pairs, data.as_deref().unwrap_or(beside))?;
+                let leaking = list.people_in_several_folds().len();
+                if leaking > 0 {
+                    let warning =
+                        "people are in several folds: a threshold is then chosen on people that it is tested on";
+                    let _ = writeln!(std::io::stderr(), "warning: {leaking} {warning}");
+                }
+                Ok(list)
             }
             (None, Some(data)) => Ok(random_pairs(&Dataset::open(data)?, self.max_pairs, self.folds, self.seed)?),
             (None, None) => unreachable!("clap asks for one of them"),

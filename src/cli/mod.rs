@@ -1,6 +1,7 @@
 //! Command line: one file a subcommand.
 
 mod bench;
+mod dataset;
 mod demo;
 mod devices;
 mod embed;
@@ -36,6 +37,9 @@ enum Command {
     Devices,
     /// Draw a folder of synthetic faces
     Synth(synth::SynthArgs),
+    /// Look for faults in a data set: unreadable pictures, duplicates, people in training and test
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
     /// Tell whether two pictures show one person
@@ -59,6 +63,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
+        Command::Dataset(command) => dataset::run(&command),
         Command::Train(args) => train::run(&args, open),
         Command::Verify(args) => verify::run(&args, open),
         Command::Embed(args) => embed::run(&args, open),

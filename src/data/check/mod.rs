@@ -13,6 +13,7 @@ pub mod overlap;
 pub mod scan;
 
 use super::dataset::{Dataset, Identity};
+use super::pairs::people::{Difference, PeopleList};
 use duplicates::Duplicates;
 use overlap::Overlap;
 use scan::Seen;
@@ -106,6 +107,15 @@ pub struct Checked {
     paths: Vec<PathBuf>,
     /// `None` where a picture cannot be read.
     seen: Vec<Option<Seen>>,
+}
+
+impl Checked {
+    /// The people whose pictures are not as many as `list` says.
+    pub fn differences(&self, list: &PeopleList) -> Vec<Difference> {
+        let mut pictures = vec![0; self.names.len()];
+        self.labels.iter().for_each(|&label| pictures[label as usize] += 1);
+        list.differences(self.names.iter().map(String::as_str).zip(pictures))
+    }
 }
 
 /// Decodes every picture of `dataset` in parallel and reports what it finds; `progress` is called once a picture, from

@@ -15,6 +15,7 @@
 
 use super::Part;
 use crate::data::dataset::{Dataset, Identity};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,31 @@ impl Root {
         self.annotation::<4, _>(BOXES, "a picture and 4 whole numbers, x, y, width and height", |numbers| numbers)
     }
 
+    /// For how many pictures of `dataset` the lists beside the pictures that are used have a row: of landmarks for aligned
+    /// ones, of face boxes for those in the wild.
+    ///
+    /// # Errors
+    /// A malformed list.
+    pub fn annotated(&self, dataset: &Dataset) -> Result<Vec<Annotated>, Error> {
+        let aligned = self.pictures()?.file_name().is_some_and(|name| name.to_string_lossy().contains("align"));
+        let (what, named): (_, Option<HashSet<String>>) = match aligned {
+            true => ("landmarks", self.landmarks()?.map(|rows| rows.into_keys().collect())),
+            false => ("face boxes", self.boxes()?.map(|rows| rows.into_keys().collect())),
+        };
+        let Some(named) = named else { return Ok(Vec::new()) };
+        let images = || dataset.identities.iter().flat_map(|identity| &identity.images);
+        // The lists say .jpg of .png pictures too.
+        let is_named = |image: &&PathBuf| {
+            image
+                .with_extension("jpg")
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| named.contains(name))
+        };
+        let with = images().filter(is_named).count();
+        Ok(vec![Annotated { what, with, without: images().count() - with }])
+    }
+
     fn annotation<const N: usize, T>(
         &self,
         name: &str,
@@ -134,6 +160,14 @@ impl Root {
         let table = Table::<N>::read(&path, expected)?;
         Ok(Some(table.rows.into_iter().map(|row| (row.picture, value(row.numbers))).collect()))
     }
+}
+
+/// How many pictures a list has a row for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Annotated {
+    pub what: &'static str,
+    pub with: usize,
+    pub without: usize,
 }
 
 /// The list `name`, or its copy as `.csv`, in one of the places where it may lie.
@@ -405,6 +439,8 @@ mod tests {
         assert_eq!(landmarks["000001.jpg"], [[69, 109], [106, 113], [77, 142], [73, 152], [108, 154]]);
         assert_eq!((landmarks.len(), landmarks["000002.jpg"][0]), (2, [-1, 2]));
         assert_eq!(root.boxes().unwrap().unwrap()["000001.jpg"], [95, 71, 226, 313]);
+        let all = CelebA::open(&root).unwrap().dataset(Part::All).unwrap();
+        assert_eq!(root.annotated(&all).unwrap(), [Annotated { what: "landmarks", with: 2, without: 2 }]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A folder per identity: `DIR/NAME/any.jpg`. The commonest form, and that of aligned faces.
 
 use crate::data::dataset::{Dataset, Error, Identity, is_picture_name, visible_entries};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Opens a folder of identity folders. Pictures are recognised by extension in any case
@@ -27,6 +28,28 @@ pub fn open(root: &Path) -> Result<Dataset, Error> {
         return Err(Error::NoPictures { path: root.into(), loose, meant: nested_set(root)? });
     }
     Ok(Dataset { identities })
+}
+
+/// Extensions of pictures that cannot be read.
+const OTHER_EXTENSIONS: [&str; 10] = ["gif", "tif", "tiff", "heic", "heif", "avif", "jxl", "jp2", "jfif", "jpe"];
+
+/// How many files in the identity folders look like pictures and are passed over, by extension: a set that silently lost
+/// its iPhone photographs is not the set that its owner thinks it is.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn passed_over(root: &Path) -> Result<Vec<(String, usize)>, Error> {
+    let mut counts = BTreeMap::new();
+    for folder in visible_entries(root)?.into_iter().filter(|entry| entry.is_dir()) {
+        for file in visible_entries(&folder)?.into_iter().filter(|entry| entry.is_file()) {
+            let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            let extension = extension.to_ascii_lowercase();
+            if OTHER_EXTENSIONS.contains(&extension.as_str()) {
+                *counts.entry(extension).or_default() += 1;
+            }
+        }
+    }
+    Ok(counts.into_iter().collect())
 }
 
 fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -79,6 +102,9 @@ mod tests {
         let relative: Vec<_> = paths.iter().map(|p| p.strip_prefix(root.path()).unwrap()).collect();
         assert_eq!(relative, [Path::new("adam/a.pgm"), Path::new("zoe/10.jpg"), Path::new("zoe/2.PNG")]);
         assert_eq!(labels, [0, 1, 1]);
+        assert!(passed_over(root.path()).unwrap().is_empty());
+        touch(&root.path().join("adam/b.HEIC"));
+        assert_eq!(passed_over(root.path()).unwrap(), [("heic".to_string(), 1)]);
     }
 
     #[test]
