@@ -25,6 +25,7 @@ use deepid2::verify::summary::{REPORTED_FARS, Summary};
 use deepid2::verify::trials::Trials;
 use deepid2::verify::view1::{View1, view1};
 use indicatif::ProgressBar;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,7 +38,8 @@ pub struct EvalArgs {
     /// Bundle that `deepid2 pipeline` made, for photographs; or a model that `deepid2 train` saved, for cropped faces
     #[arg(value_name = "BUNDLE|MODEL")]
     model: PathBuf,
-    /// Folder with a sub-folder per identity: balanced random pairs. With --pairs: where its pictures are
+    /// Data set to draw balanced random pairs from: a folder with a sub-folder per identity, a list file, CelebA#B. With
+    /// --pairs: where its pictures are
     #[arg(long, value_name = "DIR", required_unless_present_any = ["pairs", "view1"])]
     data: Option<PathBuf>,
     /// Pairs in LFW's format (names below --data), or lines of `path path 0|1`
@@ -91,7 +93,13 @@ impl EvalArgs {
     /// A pairs file, whose pictures lie below `--data` or beside it.
     fn open(&self, pairs: &Path) -> Result<PairList> {
         let beside = pairs.parent().unwrap_or(Path::new("."));
-        Ok(PairList::open(pairs, self.data.as_deref().unwrap_or(beside))?)
+        let list = PairList::open(pairs, self.data.as_deref().unwrap_or(beside))?;
+        let leaking = list.people_in_several_folds().len();
+        if leaking > 0 {
+            let warning = "people are in several folds: a threshold is then chosen on people that it is tested on";
+            let _ = writeln!(std::io::stderr(), "warning: {leaking} {warning}");
+        }
+        Ok(list)
     }
 
     /// The pairs in a few words.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod dataset;
 mod demo;
 mod detect;
 mod devices;
@@ -45,6 +46,9 @@ enum Command {
     Devices,
     /// Draw a folder of synthetic faces
     Synth(synth::SynthArgs),
+    /// Look for faults in a data set: unreadable pictures, duplicates, people in training and test
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
     /// Say which networks of `train --patches` are there, and which are missing
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
+        Command::Dataset(command) => dataset::run(&command),
         Command::Train(args) => train::run(&args, open),
         Command::Collect(args) => train_patches::run_collect(&args),
         Command::Extract(args) => extract::run(&args, open),

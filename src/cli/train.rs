@@ -24,8 +24,9 @@ const MAX_NETS: i64 = 256;
 
 #[derive(Debug, Args)]
 pub struct TrainArgs {
-    /// Folder with a sub-folder per identity (jpg, png, pgm, ppm), or a list file of `path identity` lines. Given several
-    /// times, a network is trained on each, all at once and with one seed
+    /// Folder with a sub-folder per identity (jpg, png, pgm, ppm, bmp, webp), a list file of `path identity` lines, or the
+    /// folder of CelebA; CelebA#A and CelebA#B are its two parts. Given several times, a network is trained on each, all
+    /// at once and with one seed
     #[arg(long, value_name = "DIR|LIST", required_unless_present_any = ["config", "resume"])]
     data: Vec<PathBuf>,
     /// Networks trained at once, each to the bit as alone, in RUN/net-0, RUN/net-1 and so on; on one --data, with the

@@ -50,6 +50,20 @@ pub enum Error {
     NoPixels { path: PathBuf },
 }
 
+impl Error {
+    /// The kind of fault in a word or two, for counting.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Read { .. } | Self::Folder { .. } => "cannot be opened",
+            Self::Empty { .. } | Self::NoPixels { .. } => "empty",
+            Self::LargeFile { .. } | Self::TooManyPixels { .. } => "too large",
+            Self::UnknownFormat { .. } => "not a picture",
+            Self::OtherFormat { .. } | Self::Kind { .. } => "a format that is not read",
+            Self::Decode { .. } | Self::TruncatedJpeg { .. } => "corrupt or truncated",
+        }
+    }
+}
+
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::PermissionDenied => "; make it readable for your user, or remove it",

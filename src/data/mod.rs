@@ -3,6 +3,8 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`dataset`] | which pictures belong to which identity |
+//! | [`formats`] | how data sets lie on the disk: folders, lists, LFW, ORL, CelebA |
+//! | [`check`] | what is wrong with a data set: faults, duplicates, overlaps |
 //! | [`split`] | training and validation identities |
 //! | [`decode`] | any picture file becomes upright 8-bit pixels |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
@@ -19,9 +21,11 @@
 //! of threads.
 
 pub mod augment;
+pub mod check;
 pub mod crop;
 pub mod dataset;
 pub mod decode;
+pub mod formats;
 pub mod loader;
 pub mod mean;
 pub mod pairs;

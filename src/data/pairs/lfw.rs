@@ -4,7 +4,7 @@
 //! lines `name1 n1 name2 n2` of different people. `pairsDevTrain.txt` and `pairsDevTest.txt` have
 //! a header of one count and a single fold. Picture n of NAME is `ROOT/NAME/NAME_000n.jpg`.
 
-use super::{Builder, Error, PairList, fields, read, rows};
+use super::{Builder, Error, Missing, PairList, fields, read, rows};
 use crate::data::decode::PICTURE_EXTENSIONS;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) fn parse(path: &Path, text: &str, root: &Path) -> Result<PairList, Er
         line: last_line,
         text: header.into(),
     })?;
-    let mut pictures = Pictures { root, list: path, found: HashMap::new() };
+    let mut pictures = Pictures { root, found: HashMap::new(), missing: Missing::default() };
     let mut builder = Builder::default();
     for fold in 0..folds {
         for (same, expected) in [(true, SAME), (false, DIFFERENT)] {
@@ -56,7 +56,7 @@ pub(super) fn parse(path: &Path, text: &str, root: &Path) -> Result<PairList, Er
                 if !same && name_a == name_b {
                     return Err(Error::SamePerson { path: path.into(), line, name: name_a.into() });
                 }
-                let (a, b) = (pictures.resolve(line, name_a, a)?, pictures.resolve(line, name_b, b)?);
+                let (a, b) = (pictures.resolve(line, name_a, a), pictures.resolve(line, name_b, b));
                 if a == b {
                     return Err(Error::SelfPair { path: path.into(), line, picture: a });
                 }
@@ -66,6 +66,10 @@ pub(super) fn parse(path: &Path, text: &str, root: &Path) -> Result<PairList, Er
     }
     if let Some((line, row)) = rows.next() {
         return Err(Error::LfwTrailing { path: path.into(), line, text: row.into() });
+    }
+    if let Some((line, picture)) = pictures.missing.first {
+        let (path, missing, named) = (path.into(), pictures.missing.pictures.len(), builder.pictures.len());
+        return Err(Error::LfwPicture { path, line, picture, missing, named });
     }
     Ok(builder.finish(folds))
 }
@@ -95,23 +99,25 @@ fn parse_pair(row: &str, same: bool) -> Option<[(&str, u32); 2]> {
 /// Finds the pictures' files, asking the disk once for each.
 struct Pictures<'a> {
     root: &'a Path,
-    list: &'a Path,
     found: HashMap<(&'a str, u32), PathBuf>,
+    missing: Missing<PathBuf>,
 }
 
 impl<'a> Pictures<'a> {
-    fn resolve(&mut self, line: usize, name: &'a str, number: u32) -> Result<PathBuf, Error> {
+    /// The file of a picture; where there is none, the one that was expected, which is noted as missing.
+    fn resolve(&mut self, line: usize, name: &'a str, number: u32) -> PathBuf {
         if let Some(picture) = self.found.get(&(name, number)) {
-            return Ok(picture.clone());
+            return picture.clone();
         }
         let file = |extension: &str| self.root.join(name).join(format!("{name}_{number:04}.{extension}"));
-        let picture = PICTURE_EXTENSIONS
-            .iter()
-            .flat_map(|extension| [file(extension), file(&extension.to_uppercase())])
-            .find(|picture| picture.is_file())
-            .ok_or_else(|| Error::LfwPicture { path: self.list.into(), line, picture: file("jpg") })?;
+        let mut files =
+            PICTURE_EXTENSIONS.iter().flat_map(|extension| [file(extension), file(&extension.to_uppercase())]);
+        let picture = files.find(|picture| picture.is_file()).unwrap_or_else(|| {
+            self.missing.add(line, file("jpg"), file("jpg"));
+            file("jpg")
+        });
         self.found.insert((name, number), picture.clone());
-        Ok(picture)
+        picture
     }
 }
 
@@ -195,6 +201,7 @@ mod tests {
             ("99999999999 1\n", "line 1: expected the header"),
             ("1 1\nAnn 1 2\nAnn 1 Cid 1\n", missing.as_str()),
             ("1 1\nAnn 1 2\nAnn 1 Cid 1\n", "pairs.txt, line 2: there is no picture"),
+            ("1 1\nAnn 1 12\nDora 1 Cid 2\n", "(2 of 4 pictures that the file names are missing)"),
             ("1 1\nAnn 1 Cid 1\n", "line 2: expected pair 1 of 1 of the same person"),
             ("1 1\nAnn 1 12\nAnn 1 12\n", "line 3: expected pair 1 of 1 of different people"),
             ("1 1\nAnn one 12\n", "found `Ann one 12`"),

@@ -4,8 +4,8 @@
 //! `#` comments are passed over. Such a list has one fold: it does not say which people its
 //! pictures show, so no split of it could be known to keep them apart.
 
-use super::{Builder, Error, PairList, fields, read, rows};
-use std::path::{Path, PathBuf};
+use super::{Builder, Error, Missing, PairList, fields, read, rows};
+use std::path::Path;
 
 /// Opens the list `path`, whose picture paths are relative to its own folder, or else to `root`.
 ///
@@ -18,21 +18,22 @@ pub fn open(path: &Path, root: &Path) -> Result<PairList, Error> {
 
 pub(super) fn parse(path: &Path, text: &str, root: &Path) -> Result<PairList, Error> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let resolve = |line: usize, name: &str| -> Result<PathBuf, Error> {
-        let (beside_list, below_root) = (folder.join(name), root.join(name));
-        if beside_list.is_file() {
-            Ok(beside_list)
-        } else if below_root.is_file() {
-            Ok(below_root)
-        } else {
-            Err(Error::ListPicture { path: path.into(), line, beside_list, below_root })
-        }
+    let resolve = |name: &str| {
+        let places = [folder.join(name), root.join(name)];
+        places.iter().find(|path| path.is_file()).cloned().ok_or(places)
     };
     let mut builder = Builder::default();
+    let mut missing = Missing::default();
     for (line, row) in rows(text) {
         let (a, b, same) =
             parse_line(row).ok_or_else(|| Error::ListLine { path: path.into(), line, text: row.into() })?;
-        let (a, b) = (resolve(line, a)?, resolve(line, b)?);
+        let [a, b] = [a, b].map(|name| {
+            resolve(name).unwrap_or_else(|places| {
+                let picture = places[0].clone();
+                missing.add(line, picture.clone(), places);
+                picture
+            })
+        });
         if a == b {
             return Err(Error::SelfPair { path: path.into(), line, picture: a });
         }
@@ -40,6 +41,10 @@ pub(super) fn parse(path: &Path, text: &str, root: &Path) -> Result<PairList, Er
     }
     if builder.pairs.is_empty() {
         return Err(Error::Empty { path: path.into() });
+    }
+    if let Some((line, [beside_list, below_root])) = missing.first {
+        let (path, missing, named) = (path.into(), missing.pictures.len(), builder.pictures.len());
+        return Err(Error::ListPicture { path, line, beside_list, below_root, missing, named });
     }
     Ok(builder.finish(1))
 }
@@ -97,8 +102,9 @@ mod tests {
             let message = open(&list, Path::new("elsewhere")).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-        fs::write(&list, "a.jpg gone.jpg 1\n").unwrap();
+        fs::write(&list, "a.jpg gone.jpg 1\nlost.jpg a.jpg 0\ngone.jpg lost.jpg 0\n").unwrap();
         let message = open(&list, Path::new("elsewhere")).unwrap_err().to_string();
         assert!(message.contains("elsewhere/gone.jpg"), "{message}");
+        assert!(message.contains("2 of 3 pictures that the list names are missing"), "{message}");
     }
 }

@@ -3,6 +3,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`lfw`] | `pairs.txt`, `pairsDevTrain.txt`, `pairsDevTest.txt` of Labeled Faces in the Wild |
+//! | [`people`] | `people.txt`, `peopleDevTrain.txt`, `peopleDevTest.txt` of the same |
 //! | [`list`] | a plain list of `path path label` lines |
 //! | [`random`] | balanced pairs of a data set, folds without a person in common |
 //!
@@ -11,10 +12,11 @@
 
 pub mod lfw;
 pub mod list;
+pub mod people;
 pub mod random;
 
 use super::dataset;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Why pairs cannot be had. Messages about a file name it and the line.
@@ -39,21 +41,33 @@ pub enum Error {
     #[error("{path}, line {line}: `{text}` comes after the last pair that the header announces; correct the header")]
     LfwTrailing { path: PathBuf, line: usize, text: String },
     #[error(
-        "{path}, line {line}: there is no picture {picture} (nor with another extension of a picture); expected FOLDER/NAME/NAME_0001.jpg below the data folder: check --data"
+        "{path}, line {line}: there is no picture {picture} (nor with another extension of a picture); expected FOLDER/NAME/NAME_0001.jpg below the data folder: check --data ({missing} of {named} pictures that the file names are missing)"
     )]
-    LfwPicture { path: PathBuf, line: usize, picture: PathBuf },
+    LfwPicture { path: PathBuf, line: usize, picture: PathBuf, missing: usize, named: usize },
     #[error(
         "{path}, line {line}: expected `path path label` with a label of 1 or same, 0 or different (separated by tabs where a path holds spaces); found `{text}`"
     )]
     ListLine { path: PathBuf, line: usize, text: String },
     #[error(
-        "{path}, line {line}: there is neither {beside_list} nor {below_root}; paths are relative to the list's folder or to --data"
+        "{path}, line {line}: there is neither {beside_list} nor {below_root}; paths are relative to the list's folder or to --data ({missing} of {named} pictures that the list names are missing)"
     )]
-    ListPicture { path: PathBuf, line: usize, beside_list: PathBuf, below_root: PathBuf },
+    ListPicture { path: PathBuf, line: usize, beside_list: PathBuf, below_root: PathBuf, missing: usize, named: usize },
     #[error("{path}, line {line}: pairs {picture} with itself, which proves nothing; name two pictures")]
     SelfPair { path: PathBuf, line: usize, picture: PathBuf },
     #[error("{path}, line {line}: a pair of different people names {name} twice; list it with the same-person pairs")]
     SamePerson { path: PathBuf, line: usize, name: String },
+    #[error(
+        "{path}, line {line}: expected a count of folds or of people on the first line, a count of people before each fold, and lines of `name pictures`; found `{text}`"
+    )]
+    People { path: PathBuf, line: usize, text: String },
+    #[error(
+        "{path}: ends after line {line} before person {number} of {count}, fold {fold}; the file is truncated: fetch it again"
+    )]
+    PeopleTruncated { path: PathBuf, line: usize, number: usize, count: usize, fold: usize },
+    #[error(
+        "{path}, line {line}: {name} is already on line {first}; no person may be in two folds, or twice in one: fetch the file again"
+    )]
+    PersonTwice { path: PathBuf, line: usize, first: usize, name: String },
     #[error("{pairs} pairs asked for; expected at least 2, one of the same person and one of different people")]
     PairCount { pairs: usize },
     #[error("{folds} folds asked for; expected at least 1")]
@@ -104,9 +118,46 @@ impl PairList {
         if is_header { lfw::parse(path, &text, root) } else { list::parse(path, &text, root) }
     }
 
+    /// The people whose pictures are in several folds, by the folder that holds the pictures, and
+    /// those folds, numbered from 0. A threshold chosen on the other folds has then seen them; the
+    /// official folds of LFW have none.
+    pub fn people_in_several_folds(&self) -> Vec<(String, Vec<u32>)> {
+        let mut folds_of: BTreeMap<&Path, BTreeSet<u32>> = BTreeMap::new();
+        for pair in &self.pairs {
+            for picture in [pair.a, pair.b] {
+                if let Some(folder) = self.pictures[picture as usize].parent() {
+                    folds_of.entry(folder).or_default().insert(pair.fold);
+                }
+            }
+        }
+        folds_of.retain(|_, folds| folds.len() > 1);
+        let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        folds_of.into_iter().map(|(folder, folds)| (name(folder), folds.into_iter().collect())).collect()
+    }
+
     /// How many pairs show one person.
     pub fn same_count(&self) -> usize {
         self.pairs.iter().filter(|pair| pair.same).count()
+    }
+}
+
+/// Counts the pictures that a file names and that are not there, and keeps the first.
+struct Missing<T> {
+    first: Option<(usize, T)>,
+    pictures: BTreeSet<PathBuf>,
+}
+
+impl<T> Default for Missing<T> {
+    fn default() -> Self {
+        Self { first: None, pictures: BTreeSet::new() }
+    }
+}
+
+impl<T> Missing<T> {
+    /// A picture missing at `line`; `shown` is what the message says of it.
+    fn add(&mut self, line: usize, picture: PathBuf, shown: T) {
+        self.first.get_or_insert((line, shown));
+        self.pictures.insert(picture);
     }
 }
 
@@ -184,6 +235,10 @@ mod tests {
             open("# pairs\n\nAnn/Ann_0001.jpg Ann/Ann_0002.jpg 1\nAnn/Ann_0002.jpg Bob/Bob_0001.jpg 0\n").unwrap();
         assert_eq!(lfw, list);
         assert_eq!((lfw.same_count(), lfw.pairs.len(), lfw.pictures.len()), (1, 2, 3));
+        assert!(lfw.people_in_several_folds().is_empty());
+        let leaking = open("2 1\nAnn 1 2\nAnn 1 Bob 1\nAnn 1 2\nAnn 2 Bob 1\n").unwrap();
+        let both = |name: &str| (name.to_string(), vec![0, 1]);
+        assert_eq!(leaking.people_in_several_folds(), [both("Ann"), both("Bob")]);
         assert!(matches!(open("\n# nothing\n"), Err(Error::Empty { .. })));
         assert!(matches!(PairList::open(&root.path().join("gone"), root.path()), Err(Error::Read { .. })));
     }
