@@ -20,19 +20,18 @@
 //! | [`aligner`] | photographs to a folder of aligned pictures, resumable |
 //! | [`patches`] | the table of 200 patches: 20 regions × 5 scales × RGB or gray |
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
-
-pub mod align;
-pub mod aligner;
-pub mod canonical;
 //! | [`accuracy`] | how far a model's landmarks are from the annotated ones |
 //! | [`draw`] | landmarks painted on pictures, and the list of the 21 drawn |
 
 pub mod accuracy;
+pub mod align;
+pub mod aligner;
 pub mod annotated;
 pub mod boxes;
+pub mod canonical;
 pub mod detect;
-pub mod index;
 pub mod draw;
+pub mod index;
 pub mod landmark_model;
 pub mod patch_cut;
 pub mod patches;

@@ -1,12 +1,14 @@
 //! Cumulative error curves: the share of faces whose landmarks are at most so far off.
 
 use super::style::{self, GRID, GUIDE, INK, LINE_WIDTH};
-use super::{Drawn, Error};
-use crate::files::atomic_write;
+use super::{Drawn, Error, Svg};
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
 
+/// What errors call the plot.
+const PLOT: &str = "landmark errors";
 /// Width and height of the picture without its legend.
 const SIZE: (u32, u32) = (760, 560);
 const LEGEND_ROW: u32 = 26;
@@ -26,17 +28,17 @@ pub type Errors = (String, Vec<f64>);
 /// No curves, one without errors, or a file that cannot be written.
 pub fn cumulative_errors(path: &Path, curves: &[Errors], failure: f64, unit: &str) -> Result<(), Error> {
     if curves.is_empty() || curves.iter().any(|(_, errors)| errors.is_empty()) {
-        return Err(Error::NothingToDraw { path: path.into(), needed: "expected the errors of at least one face" });
+        return Err(Error::NothingToDraw { plot: PLOT, needed: "expected the errors of at least one face" });
     }
-    let mut svg = String::new();
-    draw(&mut svg, curves, failure, unit).map_err(|source| Error::Draw { path: path.into(), source })?;
-    Ok(atomic_write(path, svg.as_bytes())?)
+    let size = (SIZE.0, SIZE.1 + legend_height(curves.len()));
+    Svg::draw(PLOT, size, |root| draw(root, curves, failure, unit))?.save(path)
 }
 
-fn draw(svg: &mut String, curves: &[Errors], failure: f64, unit: &str) -> Drawn {
-    let legend_height = LEGEND_ROW * curves.len() as u32 + LEGEND_ROW / 2;
-    let root = SVGBackend::with_string(svg, (SIZE.0, SIZE.1 + legend_height)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn legend_height(curves: usize) -> u32 {
+    LEGEND_ROW * curves as u32 + LEGEND_ROW / 2
+}
+
+fn draw(root: &DrawingArea<SVGBackend, Shift>, curves: &[Errors], failure: f64, unit: &str) -> Drawn {
     let (plot, legend) = root.split_vertically(SIZE.1);
     let mut chart = ChartBuilder::on(&plot)
         .caption("Cumulative error of the landmarks", style::caption())
@@ -75,7 +77,7 @@ fn draw(svg: &mut String, curves: &[Errors], failure: f64, unit: &str) -> Drawn 
         );
         legend.draw(&Text::new(text, (LEGEND_AT.1, y), style::label(INK).pos(Pos::new(HPos::Left, VPos::Center))))?;
     }
-    root.present()
+    Ok(())
 }
 
 /// The middle of the sorted errors.
