@@ -5,7 +5,7 @@
 //! and the entries `kind` = `deepid2-gallery-1`, `bundle` (SHA-256 of `bundle.json`) and `photographs` (JSON).
 
 use super::Error;
-use super::recogniser::{Faces, FoundFace, Recogniser};
+use super::recogniser::{Bundle, Faces, FoundFace, Recogniser};
 use crate::data::dataset::find_images;
 use crate::model::checkpoint::{self, NamedTensor};
 use serde::{Deserialize, Serialize};
@@ -57,15 +57,15 @@ impl Gallery {
     /// A folder without pictures, an index of another bundle or damaged, a file that cannot be written, a device that
     /// stopped.
     pub fn open(
-        recogniser: &mut Recogniser,
+        bundle: &mut Bundle,
         folder: &Path,
         index: Option<&Path>,
         progress: &dyn Fn(usize, usize),
     ) -> Result<Self, Error> {
         let pictures = find_images(folder)?;
         let held = match index.filter(|index| index.exists()) {
-            Some(index) => read(index, recogniser)?,
-            None => (Vec::new(), vec![Vec::new(); recogniser.verifier.groups.len()]),
+            Some(index) => read(index, bundle)?,
+            None => (Vec::new(), vec![Vec::new(); bundle.recogniser.verifier.groups.len()]),
         };
         let mut row = 0;
         let mut known: HashMap<&Path, (&Photograph, usize)> = HashMap::new();
@@ -80,9 +80,9 @@ impl Gallery {
         };
         let new: Vec<PathBuf> =
             (0..pictures.len()).filter(|&at| unchanged(at).is_none()).map(|at| pictures[at].clone()).collect();
-        let fresh = recogniser.faces(&new, &|done| progress(done, new.len()))?;
+        let fresh = bundle.recogniser.faces(&new, &|done| progress(done, new.len()))?;
 
-        let widths: Vec<usize> = recogniser.verifier.groups.iter().map(|group| group.pca.components()).collect();
+        let widths: Vec<usize> = bundle.recogniser.verifier.groups.iter().map(|group| group.pca.components()).collect();
         let mut faces = Faces { reduced: vec![Vec::new(); widths.len()], ..Faces::default() };
         let mut photographs = Vec::with_capacity(pictures.len());
         let mut next = fresh.found.iter().peekable();
@@ -116,7 +116,7 @@ impl Gallery {
             return Err(Error::NoFaces { path: folder.into(), pictures: pictures.len() });
         }
         if let Some(index) = index.filter(|_| photographs != held.0) {
-            write(index, recogniser, &photographs, &faces, &widths)?;
+            write(index, &bundle.digest, &photographs, &faces, &widths)?;
         }
         Ok(Self { faces, known: pictures.len() - new.len() })
     }
@@ -147,7 +147,7 @@ fn tensor_name(group: usize) -> String {
 
 fn write(
     index: &Path,
-    recogniser: &Recogniser,
+    bundle: &str,
     photographs: &[Photograph],
     faces: &Faces,
     widths: &[usize],
@@ -166,25 +166,25 @@ fn write(
     let photographs = serde_json::to_string(photographs).expect("plain numbers and text, which JSON can hold");
     let metadata = BTreeMap::from([
         ("kind".to_string(), KIND.to_string()),
-        ("bundle".to_string(), recogniser.digest.clone()),
+        ("bundle".to_string(), bundle.to_string()),
         ("photographs".to_string(), photographs),
     ]);
     Ok(checkpoint::save(index, &tensors, &metadata)?)
 }
 
-fn read(index: &Path, recogniser: &Recogniser) -> Result<(Vec<Photograph>, Vec<Vec<f32>>), Error> {
+fn read(index: &Path, bundle: &Bundle) -> Result<(Vec<Photograph>, Vec<Vec<f32>>), Error> {
     let wrong = |reason| Error::Index { path: index.into(), reason };
     let mut file = checkpoint::load(index)?;
     if file.text("kind")? != KIND {
         return Err(wrong("a file of another kind"));
     }
-    if file.text("bundle")? != recogniser.digest {
+    if file.text("bundle")? != bundle.digest {
         return Err(wrong("it was made with another bundle"));
     }
     let photographs: Vec<Photograph> =
         serde_json::from_str(file.text("photographs")?).map_err(|_| wrong("its list of photographs is damaged"))?;
     let rows: usize = photographs.iter().map(|photograph| photograph.faces.len()).sum();
-    let groups = recogniser.verifier.groups.iter().enumerate();
+    let groups = bundle.recogniser.verifier.groups.iter().enumerate();
     let reduced = groups.map(|(group, held)| file.take(&tensor_name(group), &[rows, held.pca.components()]));
     Ok((photographs, reduced.collect::<Result<_, _>>()?))
 }

@@ -27,7 +27,7 @@ pub mod recogniser;
 
 pub use make::make;
 pub use manifest::Manifest;
-pub use recogniser::Recogniser;
+pub use recogniser::{Bundle, Recogniser};
 
 use crate::{data, face, files, gpu, model, pipeline, report};
 use std::path::{Path, PathBuf};

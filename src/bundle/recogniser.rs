@@ -2,25 +2,35 @@
 
 use super::Error;
 use super::make::network;
-use super::manifest::{LANDMARKS, Manifest, VERIFIER};
+use super::manifest::{LANDMARKS, MANIFEST, Manifest, VERIFIER};
 use crate::face::aligner::{AlignedFace, Aligner, FaceChoice, Landmarks, Search};
+use crate::face::patches::Patch;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::pipeline::extractors::{FacePicture, PatchExtractor};
 use crate::pipeline::vectors::SIDES;
 use crate::pipeline::verifier::Verifier;
+use crate::report::hashes::sha256_of;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Photographs that are decoded and aligned at once.
 const CHUNK: usize = 128;
 
-/// A bundle on the device, ready to work.
-pub struct Recogniser {
-    pub manifest: Manifest,
+/// What a recogniser is made of.
+pub struct Parts<'a> {
+    /// File of the landmark model.
+    pub landmarks: PathBuf,
     pub verifier: Verifier,
-    /// SHA-256 of the manifest, which names all else.
-    pub digest: String,
+    /// File of a patch's network.
+    pub network: &'a dyn Fn(Patch) -> PathBuf,
+    pub faces: FaceChoice,
+    pub search: Search,
+}
+
+/// Networks and verifier on the device, ready to work.
+pub struct Recogniser {
+    pub verifier: Verifier,
     aligner: Aligner,
     extractors: Vec<PatchExtractor>,
 }
@@ -48,7 +58,15 @@ pub struct Faces {
     pub reduced: Vec<Vec<f32>>,
 }
 
-impl Recogniser {
+/// A bundle that is open.
+pub struct Bundle {
+    pub manifest: Manifest,
+    /// SHA-256 of the manifest, which names all else.
+    pub digest: String,
+    pub recogniser: Recogniser,
+}
+
+impl Bundle {
     /// Opens the bundle `folder` for passes of `images` faces; `choice` and `search` replace the bundle's own.
     ///
     /// # Errors
@@ -61,17 +79,32 @@ impl Recogniser {
         search: Option<Search>,
     ) -> Result<Self, Error> {
         let manifest = Manifest::open(folder)?;
-        let verifier = Verifier::load(&folder.join(VERIFIER))?;
-        let landmarks = Landmarks::open(&folder.join(LANDMARKS))?;
-        let (choice, search) = (choice.unwrap_or(manifest.faces), search.unwrap_or(manifest.search));
-        let aligner = Aligner::new(landmarks, choice, search)?;
+        let parts = Parts {
+            landmarks: folder.join(LANDMARKS),
+            verifier: Verifier::load(&folder.join(VERIFIER))?,
+            network: &|patch| folder.join(network(patch)),
+            faces: choice.unwrap_or(manifest.faces),
+            search: search.unwrap_or(manifest.search),
+        };
+        let recogniser = Recogniser::assemble(gpu, parts, images)?;
+        let (_, digest) = sha256_of(&folder.join(MANIFEST))?;
+        Ok(Self { manifest, digest, recogniser })
+    }
+}
+
+impl Recogniser {
+    /// A recogniser of parts that are in no bundle yet.
+    ///
+    /// # Errors
+    /// Parts that are missing, damaged or do not fit each other; limits of the adapter.
+    pub fn assemble(gpu: &Gpu, parts: Parts, images: usize) -> Result<Self, Error> {
+        let aligner = Aligner::new(Landmarks::open(&parts.landmarks)?, parts.faces, parts.search)?;
+        let verifier = parts.verifier;
         let mut extractors = Vec::new();
         for patch in verifier.patches() {
-            let model = Model::load(&folder.join(network(patch)))?;
-            extractors.push(PatchExtractor::new(gpu, patch, &model, images)?);
+            extractors.push(PatchExtractor::new(gpu, patch, &Model::load(&(parts.network)(patch))?, images)?);
         }
-        let (_, digest) = crate::report::hashes::sha256_of(&folder.join(super::manifest::MANIFEST))?;
-        Ok(Self { manifest, verifier, digest, aligner, extractors })
+        Ok(Self { verifier, aligner, extractors })
     }
 
     /// The faces of `photographs`; `progress` is told how many are done.

@@ -33,16 +33,16 @@ pub struct ClusterArgs {
 
 /// Groups the faces of a folder by person.
 pub fn run(args: &ClusterArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
-    let mut recogniser = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::All))?;
+    let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::All))?;
     let bar = bar(0);
-    let gallery = Gallery::open(&mut recogniser, &args.dir, args.index.as_deref(), &|done, all| {
+    let gallery = Gallery::open(&mut bundle, &args.dir, args.index.as_deref(), &|done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
     report_rejected(&gallery.faces);
-    let threshold = args.threshold.unwrap_or(recogniser.verifier.threshold.score);
-    let person_of = cluster(&recogniser, &gallery.faces, threshold)?;
+    let threshold = args.threshold.unwrap_or(bundle.recogniser.verifier.threshold.score);
+    let person_of = cluster(&bundle.recogniser, &gallery.faces, threshold)?;
     let people = person_of.iter().max().map_or(0, |last| last + 1);
     let mut order: Vec<usize> = (0..person_of.len()).collect();
     order.sort_by_key(|&face| person_of[face]);

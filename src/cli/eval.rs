@@ -5,7 +5,7 @@ use super::{CropArgs, percent};
 use anyhow::Result;
 use clap::Args;
 use deepid2::bundle::manifest::MANIFEST;
-use deepid2::bundle::{Recogniser, evaluate, is_bundle};
+use deepid2::bundle::{Bundle, evaluate, is_bundle};
 use deepid2::data::crop::CropSpec;
 use deepid2::data::dataset::Dataset;
 use deepid2::data::pairs::{PairList, random::random_pairs};
@@ -121,14 +121,14 @@ impl EvalArgs {
 /// What is evaluated: a network on crops, or a bundle on photographs.
 enum Subject {
     Network { model: Box<Model>, extractor: Box<Extractor>, crop: CropSpec },
-    Bundle { recogniser: Box<Recogniser>, undetected: usize },
+    Bundle { bundle: Box<Bundle>, undetected: usize },
 }
 
 impl Subject {
     fn open(args: &EvalArgs, gpu: &Gpu) -> Result<Self> {
         if is_bundle(&args.model) {
-            let recogniser = Box::new(args.photographs.open_for_evaluation(gpu, &args.model)?);
-            return Ok(Self::Bundle { recogniser, undetected: 0 });
+            let bundle = Box::new(args.photographs.open_for_evaluation(gpu, &args.model)?);
+            return Ok(Self::Bundle { bundle, undetected: 0 });
         }
         let model = Box::new(Model::load(&args.model)?);
         let crop = args.crop.of(&model);
@@ -167,9 +167,9 @@ impl Subject {
                 let embeddings = extractor.embed(images, &|_| {})?;
                 Ok(Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?)
             }
-            Self::Bundle { recogniser, undetected } => {
+            Self::Bundle { bundle, undetected } => {
                 let bar = ProgressBar::new(list.pictures.len() as u64);
-                let judged = evaluate::judge(recogniser, list, &|done| bar.set_position(done as u64))?;
+                let judged = evaluate::judge(&mut bundle.recogniser, list, &|done| bar.set_position(done as u64))?;
                 bar.finish_and_clear();
                 *undetected += judged.undetected;
                 Ok(judged.scores.iter().map(|score| -score).collect())
@@ -183,8 +183,8 @@ impl Subject {
             Self::Network { model, .. } => {
                 model.threshold.as_ref().map(|chosen| (chosen.distance, chosen.chosen_on.clone()))
             }
-            Self::Bundle { recogniser, .. } => {
-                let chosen = &recogniser.verifier.threshold;
+            Self::Bundle { bundle, .. } => {
+                let chosen = &bundle.recogniser.verifier.threshold;
                 Some((-chosen.score, chosen.chosen_on.clone()))
             }
         }
@@ -193,7 +193,7 @@ impl Subject {
     fn trained_on(&self) -> Vec<String> {
         match self {
             Self::Network { model, .. } => vec![model.trained_on.clone()],
-            Self::Bundle { recogniser, .. } => recogniser.manifest.card.trained_on.clone(),
+            Self::Bundle { bundle, .. } => bundle.manifest.card.trained_on.clone(),
         }
     }
 
@@ -213,10 +213,11 @@ impl Subject {
                 ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
                 ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
             ],
-            Self::Bundle { recogniser, undetected } => {
-                let vectors: Vec<usize> = recogniser.verifier.groups.iter().map(|group| group.vectors.len()).collect();
+            Self::Bundle { bundle, undetected } => {
+                let verifier = &bundle.recogniser.verifier;
+                let vectors: Vec<usize> = verifier.groups.iter().map(|group| group.vectors.len()).collect();
                 vec![
-                    ("Networks".into(), recogniser.verifier.patches().len().to_string()),
+                    ("Networks".into(), verifier.patches().len().to_string()),
                     ("Vectors of each group".into(), format!("{vectors:?}")),
                     ("Photographs without a detected face, judged by their middle".into(), undetected.to_string()),
                 ]

@@ -32,17 +32,17 @@ pub struct FindArgs {
 
 /// Shows the best matches.
 pub fn run(args: &FindArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
-    let mut recogniser = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::Largest))?;
-    let query = recogniser.only_face(&args.photograph)?;
+    let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::Largest))?;
+    let query = bundle.recogniser.only_face(&args.photograph)?;
     let bar = bar(0);
-    let gallery = Gallery::open(&mut recogniser, &args.gallery, args.index.as_deref(), &|done, all| {
+    let gallery = Gallery::open(&mut bundle, &args.gallery, args.index.as_deref(), &|done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
     report_rejected(&gallery.faces);
-    let threshold = recogniser.verifier.threshold.score;
-    let matches = gallery.best(&recogniser, &query, args.top as usize)?;
+    let threshold = bundle.recogniser.verifier.threshold.score;
+    let matches = gallery.best(&bundle.recogniser, &query, args.top as usize)?;
     for found in &matches {
         let (path, same) = (found.face.path.display(), found.score >= threshold);
         if args.json {

@@ -7,7 +7,7 @@ use deepid2::bundle::make::Parts;
 use deepid2::face::aligner::{FaceChoice, Search};
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::index::{AlignedFaces, INDEX};
-use deepid2::pipeline::fit::{FitOn, FitSettings, VectorFolder, fit};
+use deepid2::pipeline::fit::{FitOn, FitSettings, Fitted, VectorFolder, fit};
 use deepid2::pipeline::people::People;
 use deepid2::pipeline::selection::Selection;
 use deepid2::report::card::ModelCard;
@@ -133,7 +133,7 @@ pub fn run(args: &FitArgs) -> Result<ExitCode> {
         bail!("no group of vectors is chosen; run `deepid2 select` first");
     }
     let vectors = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
-    let verifier = fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
+    let Fitted { verifier, .. } = fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
     verifier.save(&args.out)?;
     println!(
         "{}: {} groups, fitted on {}; {:.1} % of held-out pairs right at the threshold {:.3}",

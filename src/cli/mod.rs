@@ -13,6 +13,7 @@ mod find;
 mod fit;
 mod info;
 mod photographs;
+mod pipeline;
 mod landmarks;
 mod synth;
 mod train;
@@ -51,6 +52,8 @@ enum Command {
     Dataset(dataset::DatasetCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
+    /// Run all stages from photographs to a bundle and a report, or go on with them
+    Pipeline(Box<pipeline::PipelineArgs>),
     /// Say which networks of `train --patches` are there, and which are missing
     Collect(train_patches::CollectArgs),
     /// Write the vectors of aligned faces by the networks of many patches
@@ -84,7 +87,7 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
-    if !matches!(cli.command, Command::Train(_) | Command::Extract(_) | Command::Demo(_)) {
+    if !matches!(cli.command, Command::Train(_) | Command::Extract(_) | Command::Pipeline(_) | Command::Demo(_)) {
         end_quietly_on_closed_pipes();
     }
     match cli.command {
@@ -92,6 +95,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Synth(args) => synth::run(&args),
         Command::Dataset(command) => dataset::run(&command),
         Command::Train(args) => train::run(&args, open),
+        Command::Pipeline(args) => pipeline::run(&args, open),
         Command::Collect(args) => train_patches::run_collect(&args),
         Command::Extract(args) => extract::run(&args, open),
         Command::Fit(args) => fit::run(&args),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use deepid2::bundle::Recogniser;
+use deepid2::bundle::Bundle;
 use deepid2::bundle::recogniser::Faces;
 use deepid2::face::aligner::{FaceChoice, Search};
 use deepid2::face::detect::DetectSettings;
@@ -30,19 +30,19 @@ pub struct PhotographArgs {
 
 impl PhotographArgs {
     /// Opens a bundle; `default` replaces its choice of face where the user has none.
-    pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Recogniser> {
+    pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
         let search = self.no_detect.map(|share| Search::Middle { share });
-        Ok(Recogniser::open(gpu, bundle, BATCH, self.face.or(default), search)?)
+        Ok(Bundle::open(gpu, bundle, BATCH, self.face.or(default), search)?)
     }
 
     /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
     /// is taken for one, since a pair that is left out would make the test easier.
-    pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Recogniser> {
+    pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
         let search = match self.no_detect {
             Some(share) => Search::Middle { share },
             None => Search::DetectOrMiddle { settings: DetectSettings::default(), share: MIDDLE },
         };
-        Ok(Recogniser::open(gpu, bundle, BATCH, self.face.or(Some(FaceChoice::Central)), Some(search))?)
+        Ok(Bundle::open(gpu, bundle, BATCH, self.face.or(Some(FaceChoice::Central)), Some(search))?)
     }
 }
 

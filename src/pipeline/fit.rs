@@ -6,6 +6,7 @@
 //! does with its selection people; the weights and the threshold stay.
 
 use super::Error;
+use super::held_out::HeldOut;
 use super::people::{People, Side};
 use super::vectors::{self, SIDES, Vectors};
 use super::verifier::{Group, ScoreThreshold, Verifier, patches_of};
@@ -126,6 +127,14 @@ impl VectorFolder {
 /// What the user hears while it is fitted.
 pub type Say<'a> = &'a dyn Fn(String);
 
+/// What fitting makes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    pub verifier: Verifier,
+    /// The pairs that weights and threshold were chosen on.
+    pub held_out: HeldOut,
+}
+
 /// Fits a verifier of the chosen `groups` of vectors.
 ///
 /// # Errors
@@ -137,7 +146,10 @@ pub fn fit(
     seed: u64,
     settings: &FitSettings,
     say: Say,
-) -> Result<Verifier, Error> {
+) -> Result<Fitted, Error> {
+    if groups.is_empty() {
+        return Err(Error::NothingChosen);
+    }
     let pairs = people.held_out_pairs(settings.pairs, seed)?;
     let held_out = people.faces(Side::HeldOut);
     let place = places(people.of_face.len(), &held_out);
@@ -169,8 +181,9 @@ pub fn fit(
             people.count(settings.fit_on.into())
         ),
     };
-    let scores = ratios.iter().zip(&pairs).map(|(ratios, pair)| (-verifier.fuse(ratios), pair.same));
-    let best = Trials::new(scores)?.best_threshold(Criterion::Accuracy);
+    let scores: Vec<f64> = ratios.iter().map(|ratios| verifier.fuse(ratios)).collect();
+    let trials = scores.iter().zip(&pairs).map(|(score, pair)| (-score, pair.same));
+    let best = Trials::new(trials)?.best_threshold(Criterion::Accuracy);
     verifier.threshold = ScoreThreshold {
         score: -best.distance,
         accuracy: best.accuracy,
@@ -178,7 +191,7 @@ pub fn fit(
         chosen_on: format!("{} balanced pairs of {} held-out people", pairs.len(), people.count(Side::HeldOut)),
     };
     say(format!("held-out pairs: {:.1} % right at the threshold", 100.0 * best.accuracy));
-    Ok(verifier)
+    Ok(Fitted { verifier, held_out: HeldOut { people: people.count(Side::HeldOut), pairs, scores } })
 }
 
 /// PCA and Joint Bayesian of the faces of one side.

@@ -15,13 +15,18 @@ pub mod extract;
 pub mod extractors;
 pub mod fit;
 pub mod patch_nets;
+pub mod held_out;
 pub mod people;
+pub mod report;
+pub mod run;
+pub mod select;
 pub mod selection;
+pub mod settings;
 pub mod vectors;
 pub mod verifier;
 
 use crate::face::patches::Patch;
-use crate::{data, face, files, gpu, model, report, train, verify};
+use crate::{bundle, data, face, files, gpu, model, train, verify};
 use std::path::PathBuf;
 
 /// Why a stage cannot run or go on.
@@ -67,6 +72,26 @@ pub enum Error {
     NotVerifier { path: PathBuf },
     #[error("{path}, entry `{entry}`: {message}; the file is damaged, fit again")]
     VerifierEntry { path: PathBuf, entry: &'static str, message: String },
+    #[error("{path}, line {line}: not a scored pair `a,b,same,fold,score`; remove the file and the verifier, and fit again")]
+    HeldOutLine { path: PathBuf, line: usize },
+    #[error("{path}: {message}; correct the line, or start in another --out")]
+    Settings { path: PathBuf, message: String },
+    #[error("{run} holds a pipeline with other settings: {difference}; give the settings it was begun with, or another --out")]
+    OtherPipeline { run: PathBuf, difference: String },
+    #[error("{run} is not empty and holds no pipeline; give a new or an empty folder")]
+    NotPipeline { run: PathBuf },
+    #[error(transparent)]
+    Bundle(Box<bundle::Error>),
+    #[error(transparent)]
+    Dataset(#[from] data::dataset::Error),
+    #[error(transparent)]
+    Aligner(#[from] face::aligner::Error),
+    #[error(transparent)]
+    LandmarkModel(#[from] face::landmark_model::Error),
+    #[error(transparent)]
+    LandmarkTraining(#[from] face::training::Error),
+    #[error(transparent)]
+    Annotated(#[from] face::annotated::Error),
     #[error(transparent)]
     File(#[from] files::Error),
     #[error(transparent)]
@@ -94,7 +119,17 @@ pub enum Error {
     #[error(transparent)]
     Svm(#[from] verify::svm::Error),
     #[error(transparent)]
-    Report(#[from] report::Error),
+    Report(#[from] crate::report::Error),
     #[error(transparent)]
     Gpu(#[from] gpu::Error),
+}
+
+impl Error {
+    /// An error of a bundle, or the stage's error in it.
+    fn bundle(error: bundle::Error) -> Self {
+        match error {
+            bundle::Error::Pipeline(error) => error,
+            error => Self::Bundle(Box::new(error)),
+        }
+    }
 }

@@ -13,14 +13,13 @@
 //! | `bundle/` | 8 all that verifying a photograph needs ([`crate::bundle`]) |
 
 use super::extract::{ExtractSettings, extract};
-use super::fit::{VectorFolder, fit};
-use super::patch_nets::{PatchNets, folder_of};
+use super::fit::{Fitted, VectorFolder, fit};
+use super::patch_nets::PatchNets;
 use super::people::People;
-use super::report::{self, Reported};
+use super::report::{Inputs, Reported, report};
 use super::select::select;
 use super::selection::Selection;
 use super::settings::{LandmarkSource, PipelineSettings};
-use super::verifier::Verifier;
 use super::Error;
 use crate::bundle::make::{Parts, make};
 use crate::face::aligner::{Aligner, Landmarks, align_folder};
@@ -42,6 +41,7 @@ pub mod names {
     pub const VECTORS: &str = "vectors";
     pub const SELECTION: &str = "selection.json";
     pub const VERIFIER: &str = "verifier.safetensors";
+    pub const HELD_OUT: &str = "held-out.csv";
     pub const REPORT: &str = "report.html";
     pub const BUNDLE: &str = "bundle";
 }
@@ -76,9 +76,11 @@ struct Run<'a> {
     nets_at_once: usize,
     interrupt: &'a Interrupt,
     listener: &'a dyn Listener,
+    quiet: bool,
 }
 
-/// Runs the pipeline of `settings` in the folder `out`, or goes on with it.
+/// Runs the pipeline of `settings` in the folder `out`, or goes on with it. With `quiet`, training prints no progress of
+/// its own.
 ///
 /// # Errors
 /// Another run in `out`, and any stage's errors. What earlier stages made is kept.
@@ -89,9 +91,10 @@ pub fn run(
     nets_at_once: usize,
     interrupt: &Interrupt,
     listener: &dyn Listener,
+    quiet: bool,
 ) -> Result<Outcome, Error> {
     settings.claim(out)?;
-    let run = Run { gpu, settings, out, nets_at_once, interrupt, listener };
+    let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
     let stages: [(&str, &dyn Fn(&Run) -> Result<bool, Error>); 6] = [
         ("landmarks", &Run::landmarks),
         ("align", &Run::align),
@@ -110,7 +113,7 @@ pub fn run(
         listener.say(&format!("  {:.1} s", begun.elapsed().as_secs_f64()));
     }
     listener.say("stage 7 of 8: report");
-    let reported = report::report(&run.report_inputs(), listener)?;
+    let reported = report(&Inputs { gpu, settings, run: out }, listener)?;
     listener.say("stage 8 of 8: bundle");
     run.bundle(&reported)?;
     Ok(Outcome { finished: true, reported: Some(reported) })
@@ -177,9 +180,7 @@ impl Run<'_> {
         base.data = self.path(names::ALIGNED);
         let nets =
             PatchNets { base, patches: self.patches()?, out: self.path(names::NETS), at_once: self.nets_at_once };
-        let trained = nets.train(self.gpu, self.interrupt, true, &mut |done, all| {
-            self.listener.progress(done, all);
-        })?;
+        let trained = nets.train(self.gpu, self.interrupt, self.quiet)?;
         for outcome in &trained.outcomes {
             self.listener.say(&format!(
                 "  {}: {} steps at {:.0} images/s",
@@ -232,8 +233,27 @@ impl Run<'_> {
             let (vectors, people) = self.inputs()?;
             let groups = Selection::load(&self.path(names::SELECTION))?.groups();
             let say = |text: String| self.listener.say(&format!("  {text}"));
-            fit(&vectors, &groups, &people, self.settings.train.seed, &self.settings.fit, &say)?.save(&out)?;
+            let Fitted { verifier, held_out } =
+                fit(&vectors, &groups, &people, self.settings.train.seed, &self.settings.fit, &say)?;
+            held_out.save(&self.path(names::HELD_OUT))?;
+            verifier.save(&out)?;
         }
         Ok(true)
+    }
+
+    fn bundle(&self, reported: &Reported) -> Result<(), Error> {
+        let out = self.path(names::BUNDLE);
+        if out.exists() {
+            return Ok(());
+        }
+        let parts = Parts {
+            landmarks: &self.path(names::LANDMARKS),
+            nets: &self.path(names::NETS),
+            verifier: &self.path(names::VERIFIER),
+            search: self.settings.search,
+            faces: self.settings.faces,
+            card: reported.card.clone(),
+        };
+        make(&parts, &out).map_err(Error::bundle)
     }
 }

@@ -1,0 +1,180 @@
+//! `deepid2 pipeline`.
+
+use super::fit::FitSettingsArgs;
+use super::percent;
+use super::train_patches::{PatchList, default_at_once, patch_list};
+use anyhow::{Result, bail};
+use clap::Args;
+use deepid2::face::aligner::{FaceChoice, Search};
+use deepid2::face::detect::DetectSettings;
+use deepid2::face::patches::Patch;
+use deepid2::gpu::{self, Gpu};
+use deepid2::pipeline::run::{Listener, Outcome, names, run as run_pipeline};
+use deepid2::pipeline::select::SelectSettings;
+use deepid2::pipeline::settings::{LandmarkSource, PipelineSettings, SETTINGS, TestPairs};
+use deepid2::train::TrainConfig;
+use deepid2::train::interrupt;
+use indicatif::ProgressBar;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    /// Folder of the run; with nothing else, the run in it goes on
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Photographs: a folder with a sub-folder per person
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Landmark model that `deepid2 landmarks train` made
+    #[arg(long, value_name = "FILE", conflicts_with = "landmark_data")]
+    landmarks: Option<PathBuf>,
+    /// Pictures with .pts files beside them, to train a landmark model on
+    #[arg(long, value_name = "DIR")]
+    landmark_data: Option<PathBuf>,
+    /// Patches whose networks are trained, such as 0-24,30 (`deepid2 patches list`) [default: 0-199]
+    #[arg(long, value_name = "LIST", value_parser = patch_list)]
+    patches: Option<PatchList>,
+    /// Which face of a photograph is taken: largest, central or all [default: largest]
+    #[arg(long, value_name = "WHICH")]
+    face: Option<FaceChoice>,
+    /// The pictures are cropped to their faces: take the middle square of this share of the shorter side
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6", allow_negative_numbers = true)]
+    no_detect: Option<f32>,
+    /// Test pairs, in LFW's format or `path path 0|1` lines
+    #[arg(long, value_name = "FILE", requires = "test_data")]
+    test_pairs: Option<PathBuf>,
+    /// Photographs of the test pairs; without --test-pairs, a folder with a sub-folder per person to draw pairs from
+    #[arg(long, value_name = "DIR")]
+    test_data: Option<PathBuf>,
+    /// Vectors in a group [default: 25]
+    #[arg(long)]
+    size: Option<usize>,
+    /// Groups of vectors, each of those that no other has taken [default: 7]
+    #[arg(long)]
+    groups: Option<usize>,
+    #[command(flatten)]
+    fit: FitSettingsArgs,
+    /// Settings of all networks, as a run of `deepid2 train` keeps them; data, patch and input size are set by the pipeline
+    #[arg(long, value_name = "FILE")]
+    train_config: Option<PathBuf>,
+    /// Times each picture is seen by a network [default: 60]
+    #[arg(long)]
+    epochs: Option<u64>,
+    /// Seed of everything random [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Networks trained at once [default: 8 on a graphics card, 1 elsewhere]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    nets: Option<u16>,
+    /// Print stages only
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl PipelineArgs {
+    fn settings(&self) -> Result<PipelineSettings> {
+        let held = self.out.join(SETTINGS);
+        let Some(data) = &self.data else {
+            if held.is_file() {
+                return Ok(PipelineSettings::load(&held)?);
+            }
+            bail!("--data is missing: give a folder with a sub-folder of photographs for each person");
+        };
+        let landmarks = match (&self.landmarks, &self.landmark_data) {
+            (Some(model), _) => LandmarkSource::Model(model.clone()),
+            (None, Some(folder)) => LandmarkSource::TrainOn(folder.clone()),
+            (None, None) => bail!(
+                "landmarks are needed to align faces: give --landmarks FILE, a model that `deepid2 landmarks train` made, or --landmark-data DIR, pictures with .pts files beside them"
+            ),
+        };
+        let mut train = match &self.train_config {
+            Some(path) => TrainConfig::load(path)?,
+            None => TrainConfig::default(),
+        };
+        if let Some(epochs) = self.epochs {
+            train.epochs = epochs;
+        }
+        if let Some(seed) = self.seed {
+            train.seed = seed;
+        }
+        let mut select = SelectSettings::default();
+        if let Some(size) = self.size {
+            select.size = size;
+        }
+        if let Some(groups) = self.groups {
+            select.groups = groups;
+        }
+        Ok(PipelineSettings {
+            data: data.clone(),
+            landmarks,
+            faces: self.face.unwrap_or_default(),
+            search: match self.no_detect {
+                Some(share) => Search::Middle { share },
+                None => Search::Detect(DetectSettings::default()),
+            },
+            patches: match &self.patches {
+                Some(PatchList(patches)) => patches.iter().map(|patch| patch.index()).collect(),
+                None => Patch::all().map(Patch::index).collect(),
+            },
+            test: self.test_data.clone().map(|data| TestPairs { pairs: self.test_pairs.clone(), data }),
+            train,
+            select,
+            fit: self.fit.settings(),
+        })
+    }
+}
+
+/// Lines on standard error, and a bar where that is a terminal.
+struct Screen {
+    bar: ProgressBar,
+}
+
+impl Screen {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        Self { bar }
+    }
+}
+
+impl Listener for Screen {
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| {
+            // A log that nobody reads is no reason to stop.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        });
+    }
+
+    fn progress(&self, done: usize, all: usize) {
+        self.bar.set_length(all as u64);
+        self.bar.set_position(done as u64);
+    }
+}
+
+/// Runs the pipeline, or goes on with it.
+pub fn run(args: &PipelineArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    let settings = args.settings()?;
+    settings.train.check()?;
+    let interrupt = interrupt::installed()?;
+    let gpu = open()?;
+    let at_once = args.nets.map_or_else(|| default_at_once(&gpu), usize::from);
+    let screen = Screen::new();
+    screen.say(&format!("seed {}; results in {}", settings.train.seed, args.out.display()));
+    let outcome = run_pipeline(&gpu, &settings, &args.out, at_once, &interrupt, &screen, args.quiet)?;
+    screen.bar.finish_and_clear();
+    super::end_quietly_on_closed_pipes();
+    let Outcome { finished: true, reported: Some(reported) } = outcome else {
+        println!("stopped; go on with: deepid2 pipeline --out {}", args.out.display());
+        return Ok(ExitCode::from(interrupt::EXIT_STATUS as u8));
+    };
+    println!("held-out people (used to choose vectors and threshold): accuracy {}", percent(reported.held_out));
+    if let Some((accuracy, error)) = reported.test {
+        let error = error.map_or(String::new(), |error| format!(" ± {}", percent(error)));
+        println!("test pairs: accuracy {}{error}", percent(accuracy));
+    }
+    let bundle = args.out.join(names::BUNDLE);
+    println!("report {}, bundle {}", args.out.join(names::REPORT).display(), bundle.display());
+    println!("try: deepid2 verify {} A.jpg B.jpg", bundle.display());
+    Ok(ExitCode::SUCCESS)
+}
