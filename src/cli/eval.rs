@@ -69,7 +69,8 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     let model = Model::load(&args.model)?;
     let list = args.pair_list()?;
     let bar = ProgressBar::new(list.pictures.len() as u64);
-    let images = ImageStore::load(list.pictures.clone(), args.crop.of(&model), u64::MAX, &|| bar.inc(1))?;
+    let cut = args.crop.cut(&model, &list.pictures)?;
+    let images = ImageStore::load(list.pictures.clone(), cut, u64::MAX, &|| bar.inc(1))?;
     bar.finish_and_clear();
     let images = Arc::new(images);
     let gpu = open()?;

@@ -1,19 +1,23 @@
 //! Command line: one file a subcommand.
 
+mod align;
 mod bench;
 mod demo;
 mod devices;
 mod embed;
 mod eval;
+mod patches;
 mod synth;
 mod train;
 mod verify;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use deepid2::data::crop::{CropScale, CropSpec};
+use deepid2::data::cut::Cut;
 use deepid2::gpu::{Gpu, GpuOptions, Tiles};
 use deepid2::model::Model;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Trains DeepID2 face-verification networks on any GPU with handwritten kernels, and verifies faces with them.
@@ -36,6 +40,11 @@ enum Command {
     Devices,
     /// Draw a folder of synthetic faces
     Synth(synth::SynthArgs),
+    /// Bring the faces of photographs to one place
+    Align(align::AlignArgs),
+    /// List and draw the 200 patches of a face that networks are trained on
+    #[command(subcommand)]
+    Patches(patches::PatchesCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
     /// Tell whether two pictures show one person
@@ -53,12 +62,14 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
-    if !matches!(cli.command, Command::Train(_) | Command::Demo(_)) {
+    if !matches!(cli.command, Command::Train(_) | Command::Demo(_) | Command::Align(_)) {
         end_quietly_on_closed_pipes();
     }
     match cli.command {
         Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
+        Command::Align(args) => align::run(&args),
+        Command::Patches(command) => patches::run(&command),
         Command::Train(args) => train::run(&args, open),
         Command::Verify(args) => verify::run(&args, open),
         Command::Embed(args) => embed::run(&args, open),
@@ -89,8 +100,15 @@ struct CropArgs {
 }
 
 impl CropArgs {
-    fn of(&self, model: &Model) -> CropSpec {
-        CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop }
+    /// What `model` takes of `pictures`.
+    fn cut(&self, model: &Model, pictures: &[PathBuf]) -> Result<Cut> {
+        if let (Some(scale), Some(patch)) = (self.crop_scale, model.patch) {
+            bail!(
+                "--crop-scale {scale}: the model takes the patch `{patch}` of aligned pictures, which has its own scale"
+            );
+        }
+        let spec = CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop };
+        Ok(Cut::new(spec, model.patch, pictures)?)
     }
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use deepid2::data::augment::Augmentation;
 use deepid2::data::crop::CropScale;
 use deepid2::data::mean::MeanKind;
+use deepid2::face::patches::Patch;
 use deepid2::gpu::{self, Gpu};
 use deepid2::net::LocalSharing;
 use deepid2::ops::Signal;
@@ -31,6 +32,10 @@ pub struct TrainArgs {
     /// seeds SEED, SEED+1 and so on [default: one for each --data]
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=MAX_NETS))]
     nets: Option<u16>,
+    /// Train on this patch of aligned pictures, a number or a name of `deepid2 patches list`; --data is then a folder that
+    /// `deepid2 align` made
+    #[arg(long, value_name = "PATCH")]
+    patch: Option<Patch>,
     /// Folder for results; must not hold a run unless --resume
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
@@ -265,6 +270,14 @@ impl TrainArgs {
             config.mirror = false;
         }
         config.crop.margin = config.augmentation.shift;
+        if let Some(patch) = self.patch.or(config.patch) {
+            if self.size.is_some() || self.gray || self.crop_scale.is_some() {
+                bail!(
+                    "the patch `{patch}` has its own size, channels and scale: leave out --size, --gray and --crop-scale"
+                );
+            }
+            config.take_patch(patch);
+        }
         if config.data.as_os_str().is_empty() && !self.resume {
             bail!("--data is missing: give a folder with a sub-folder per identity");
         }

@@ -5,6 +5,7 @@
 //! | [`dataset`] | which pictures belong to which identity |
 //! | [`split`] | training and validation identities |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
+//! | [`cut`] | what is cut out of each picture: its middle, or a patch of an aligned face |
 //! | [`store`] | the crops of a whole data set, cached or decoded on demand |
 //! | [`sampler`] | identity-balanced pairs for a training step |
 //! | [`augment`] | random shift, flip and brightness for a training step |
@@ -19,6 +20,7 @@
 
 pub mod augment;
 pub mod crop;
+pub mod cut;
 pub mod dataset;
 pub mod loader;
 pub mod mean;
@@ -54,8 +56,8 @@ fn random_stream(seed: u64, purpose: Purpose, stream: u64) -> ChaCha8Rng {
 }
 
 #[cfg(test)]
-mod testing {
-    //! Small picture folders for the tests of this module's files.
+pub(crate) mod testing {
+    //! Small picture folders for tests.
 
     use super::dataset::Dataset;
     use image::{GrayImage, Luma};

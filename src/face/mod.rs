@@ -16,6 +16,7 @@
 //! | [`aligner`] | photographs to a folder of aligned pictures, resumable |
 //! | [`patches`] | the table of 200 patches: 20 regions × 5 scales × RGB or gray |
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
+//! | [`sheet`] | the contact sheet of a face's patches |
 
 pub mod align;
 pub mod aligner;
@@ -29,6 +30,7 @@ pub mod picture;
 pub mod points;
 pub mod pts;
 pub mod sdm;
+pub mod sheet;
 pub mod sift;
 pub mod similarity;
 

@@ -72,7 +72,7 @@ pub fn train(
 /// Trains a net by each of `configs`, all at once, or goes on with them: in `out` itself for one, otherwise in a folder for
 /// each ([`folder::of_net`]). Each becomes what [`train`] would make of its configuration alone, to the bit, on the same
 /// device and as long as the adapter's limits do not cut its batches into slices of other sizes. The networks must have
-/// one shape; data and seeds are each net's own.
+/// one shape; data, patches and seeds are each net's own.
 ///
 /// # Errors
 /// As [`train`]; networks of different shapes, and more nets than fit the adapter. A net that diverges ends the run of
@@ -90,7 +90,7 @@ pub fn train_nets(
     configs.iter().try_for_each(TrainConfig::check)?;
     folder::check_nets(out, nets, resume)?;
     for (net, config) in configs.iter().enumerate() {
-        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..first.clone() };
+        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, patch: config.patch, ..first.clone() };
         if let Some(difference) = beside.difference(config) {
             return Err(Error::NetSettings { net, difference });
         }
