@@ -50,7 +50,8 @@ pub fn run(args: &ClusterArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -
     for face in order {
         let found = &gallery.faces.found[face];
         let [left, top, width, height] = found.bounds;
-        let path = quoted(&found.path.display().to_string());
+        let path = found.path.display().to_string();
+        let path = quoted(&path);
         table += &format!("{},{path},{left:.0},{top:.0},{width:.0},{height:.0}\n", person_of[face] + 1);
     }
     match &args.output {

@@ -39,7 +39,7 @@ pub fn run(args: &EmbedArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
     let model = Model::load(&args.model)?;
     let pictures = find_images(&args.dir)?;
     // Nothing is cached: each picture is decoded once, so memory stays flat whatever the folder's size.
-    let images = Arc::new(ImageStore::load(pictures.clone(), args.crop.of(&model), 0, &|| {})?);
+    let images = Arc::new(ImageStore::load(pictures.clone(), args.crop.cut(&model, &pictures)?, 0, &|| {})?);
     let bar = ProgressBar::new(pictures.len() as u64);
     let mut extractor = Extractor::of_model(&open()?, &model, args.batch as usize)?;
     let embeddings = extractor.embed(&images, &|done| bar.set_position(done as u64))?;

@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use deepid2::bundle::manifest::MANIFEST;
 use deepid2::bundle::{Bundle, evaluate, is_bundle};
-use deepid2::data::crop::CropSpec;
 use deepid2::data::dataset::Dataset;
 use deepid2::data::pairs::{PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
@@ -120,7 +119,7 @@ impl EvalArgs {
 
 /// What is evaluated: a network on crops, or a bundle on photographs.
 enum Subject {
-    Network { model: Box<Model>, extractor: Box<Extractor>, crop: CropSpec },
+    Network { model: Box<Model>, extractor: Box<Extractor> },
     Bundle { bundle: Box<Bundle>, undetected: usize },
 }
 
@@ -131,9 +130,8 @@ impl Subject {
             return Ok(Self::Bundle { bundle, undetected: 0 });
         }
         let model = Box::new(Model::load(&args.model)?);
-        let crop = args.crop.of(&model);
         let extractor = Box::new(Extractor::of_model(gpu, &model, BATCH)?);
-        Ok(Self::Network { model, extractor, crop })
+        Ok(Self::Network { model, extractor })
     }
 
     fn name(&self) -> &'static str {
@@ -144,30 +142,24 @@ impl Subject {
     }
 
     /// The crops of a network's pictures; a bundle cuts its own.
-    fn images(&self, list: &PairList) -> Result<Option<Arc<ImageStore>>> {
-        let Self::Network { crop, .. } = self else { return Ok(None) };
+    fn images(&self, args: &EvalArgs, list: &PairList) -> Result<Option<Arc<ImageStore>>> {
+        let Self::Network { model, .. } = self else { return Ok(None) };
         let bar = ProgressBar::new(list.pictures.len() as u64);
-        let images = ImageStore::load(list.pictures.clone(), *crop, u64::MAX, &|| bar.inc(1))?;
+        let cut = args.crop.cut(model, &list.pictures)?;
+        let images = ImageStore::load(list.pictures.clone(), cut, u64::MAX, &|| bar.inc(1))?;
         bar.finish_and_clear();
         Ok(Some(Arc::new(images)))
     }
 
-    /// The distance of each pair; of a bundle the negated score.
+    /// The distance of each pair, `images` being a network's crops; of a bundle the negated score.
     fn distances(&mut self, list: &PairList, images: Option<&Arc<ImageStore>>) -> Result<Vec<f64>> {
-        match self {
-            Self::Network { model, extractor, crop } => {
-                let loaded;
-                let images = match images {
-                    Some(images) => images,
-                    None => {
-                        loaded = Arc::new(ImageStore::load(list.pictures.clone(), *crop, u64::MAX, &|| {})?);
-                        &loaded
-                    }
-                };
+        match (self, images) {
+            (Self::Network { model, extractor }, Some(images)) => {
                 let embeddings = extractor.embed(images, &|_| {})?;
                 Ok(Distance::Euclidean.of_pairs(&embeddings, model.spec.embedding, &list.pairs)?)
             }
-            Self::Bundle { bundle, undetected } => {
+            (Self::Network { .. }, None) => unreachable!("a network's crops are loaded first"),
+            (Self::Bundle { bundle, undetected }, _) => {
                 let bar = ProgressBar::new(list.pictures.len() as u64);
                 let judged = evaluate::judge(&mut bundle.recogniser, list, &|done| bar.set_position(done as u64))?;
                 bar.finish_and_clear();
@@ -207,9 +199,13 @@ impl Subject {
 
     fn settings(&self) -> Vec<(String, String)> {
         match self {
-            Self::Network { model, crop, .. } => vec![
-                ("Network input".into(), format!("{} × {} × {}", crop.height, crop.width, crop.channels)),
-                ("Crop scale".into(), crop.scale.to_string()),
+            Self::Network { model, .. } => vec![
+                (
+                    "Network input".into(),
+                    format!("{} × {} × {}", model.crop.height, model.crop.width, model.crop.channels),
+                ),
+                ("Patch".into(), model.patch.map_or("none: the middle of the picture".into(), |patch| patch.to_string())),
+                ("Crop scale in training".into(), model.crop.scale.to_string()),
                 ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
                 ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
             ],
@@ -232,7 +228,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
     let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;
     let mut subject = Subject::open(args, &open()?)?;
-    let images = subject.images(&list)?;
+    let images = subject.images(args, &list)?;
     let people = People::of(&list);
     let name = subject.name();
     let distances = subject.distances(&list, images.as_ref())?;
@@ -244,7 +240,8 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     let view1 = match (&view1_training, &view1_test) {
         (Some(training), Some(test)) => {
             let mut trials = |list: &PairList| -> Result<Trials> {
-                Ok(Trials::of_pairs(&subject.distances(list, None)?, &list.pairs)?)
+                let images = subject.images(args, list)?;
+                Ok(Trials::of_pairs(&subject.distances(list, images.as_ref())?, &list.pairs)?)
             };
             Some(view1(&trials(training)?, &trials(test)?))
         }

@@ -1,5 +1,6 @@
 //! Command line: one file a subcommand.
 
+mod align;
 mod bench;
 mod cluster;
 mod dataset;
@@ -15,16 +16,19 @@ mod info;
 mod photographs;
 mod pipeline;
 mod landmarks;
+mod patches;
 mod synth;
 mod train;
 mod train_patches;
 mod verify;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use deepid2::data::crop::{CropScale, CropSpec};
+use deepid2::data::cut::Cut;
 use deepid2::gpu::{Gpu, GpuOptions, Tiles};
 use deepid2::model::Model;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Trains DeepID2 face-verification networks on any GPU with handwritten kernels, and verifies faces with them.
@@ -50,6 +54,11 @@ enum Command {
     /// Look for faults in a data set: unreadable pictures, duplicates, people in training and test
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Bring the faces of photographs to one place
+    Align(align::AlignArgs),
+    /// List and draw the 200 patches of a face that networks are trained on
+    #[command(subcommand)]
+    Patches(patches::PatchesCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
     /// Run all stages from photographs to a bundle and a report, or go on with them
@@ -87,13 +96,18 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
-    if !matches!(cli.command, Command::Train(_) | Command::Extract(_) | Command::Pipeline(_) | Command::Demo(_)) {
+    if !matches!(
+        cli.command,
+        Command::Train(_) | Command::Extract(_) | Command::Pipeline(_) | Command::Demo(_) | Command::Align(_)
+    ) {
         end_quietly_on_closed_pipes();
     }
     match cli.command {
         Command::Devices => devices::run(cli.tiles),
         Command::Synth(args) => synth::run(&args),
         Command::Dataset(command) => dataset::run(&command),
+        Command::Align(args) => align::run(&args),
+        Command::Patches(command) => patches::run(&command),
         Command::Train(args) => train::run(&args, open),
         Command::Pipeline(args) => pipeline::run(&args, open),
         Command::Collect(args) => train_patches::run_collect(&args),
@@ -134,8 +148,15 @@ struct CropArgs {
 }
 
 impl CropArgs {
-    fn of(&self, model: &Model) -> CropSpec {
-        CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop }
+    /// What `model` takes of `pictures`.
+    fn cut(&self, model: &Model, pictures: &[PathBuf]) -> Result<Cut> {
+        if let (Some(scale), Some(patch)) = (self.crop_scale, model.patch) {
+            bail!(
+                "--crop-scale {scale}: the model takes the patch `{patch}` of aligned pictures, which has its own scale"
+            );
+        }
+        let spec = CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop };
+        Ok(Cut::new(spec, model.patch, pictures)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What commands on raw photographs have in common.
 
+use super::align::FaceArg;
 use anyhow::Result;
 use clap::Args;
 use deepid2::bundle::Bundle;
@@ -12,37 +13,39 @@ use std::path::Path;
 
 /// Photographs a pass through the networks.
 const BATCH: usize = 64;
-/// Side of the middle square that is taken for a face where none is detected, over the picture's shorter side: the
-/// detector's boxes in pictures cut as LFW's are.
-const MIDDLE: f32 = 0.5;
 /// Photographs without a face that are named; the rest is counted.
 const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct PhotographArgs {
-    /// Which face of a photograph: largest, central or all [default: as the bundle was made]
-    #[arg(long, value_name = "WHICH")]
-    face: Option<FaceChoice>,
-    /// The pictures are cropped to their faces: take the middle square of this share of the shorter side
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6", allow_negative_numbers = true)]
-    no_detect: Option<f32>,
+    /// Which faces of a photograph: the largest, the one nearest to its middle, or all
+    #[arg(long, value_enum)]
+    face: Option<FaceArg>,
+    /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
+    #[arg(long)]
+    no_detect: bool,
+    /// Side of the square in the middle, as a share of the picture's shorter side
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    face_share: f32,
 }
 
 impl PhotographArgs {
     /// Opens a bundle; `default` replaces its choice of face where the user has none.
     pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
-        let search = self.no_detect.map(|share| Search::Middle { share });
-        Ok(Bundle::open(gpu, bundle, BATCH, self.face.or(default), search)?)
+        let search = self.no_detect.then_some(Search::Middle { share: self.face_share });
+        Ok(Bundle::open(gpu, bundle, BATCH, self.face.map(FaceChoice::from).or(default), search)?)
     }
 
     /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
     /// is taken for one, since a pair that is left out would make the test easier.
     pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
+        let share = self.face_share;
         let search = match self.no_detect {
-            Some(share) => Search::Middle { share },
-            None => Search::DetectOrMiddle { settings: DetectSettings::default(), share: MIDDLE },
+            true => Search::Middle { share },
+            false => Search::DetectOrMiddle { settings: DetectSettings::default(), share },
         };
-        Ok(Bundle::open(gpu, bundle, BATCH, self.face.or(Some(FaceChoice::Central)), Some(search))?)
+        let face = self.face.map_or(FaceChoice::Central, FaceChoice::from);
+        Ok(Bundle::open(gpu, bundle, BATCH, Some(face), Some(search))?)
     }
 }
 

@@ -1,11 +1,12 @@
 //! `deepid2 pipeline`.
 
+use super::align::FaceArg;
 use super::fit::FitSettingsArgs;
 use super::percent;
 use super::train_patches::{PatchList, default_at_once, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
-use deepid2::face::aligner::{FaceChoice, Search};
+use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::patches::Patch;
 use deepid2::gpu::{self, Gpu};
@@ -36,12 +37,18 @@ pub struct PipelineArgs {
     /// Patches whose networks are trained, such as 0-24,30 (`deepid2 patches list`) [default: 0-199]
     #[arg(long, value_name = "LIST", value_parser = patch_list)]
     patches: Option<PatchList>,
-    /// Which face of a photograph is taken: largest, central or all [default: largest]
-    #[arg(long, value_name = "WHICH")]
-    face: Option<FaceChoice>,
-    /// The pictures are cropped to their faces: take the middle square of this share of the shorter side
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6", allow_negative_numbers = true)]
-    no_detect: Option<f32>,
+    /// Which face of a photograph: the largest, or the one nearest to its middle
+    #[arg(long, value_enum, default_value = "largest")]
+    face: FaceArg,
+    /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
+    #[arg(long)]
+    no_detect: bool,
+    /// Where no face is found, take the square in the middle instead of rejecting the picture
+    #[arg(long, conflicts_with = "no_detect")]
+    or_middle: bool,
+    /// Side of the square in the middle, as a share of the picture's shorter side
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    face_share: f32,
     /// Test pairs, in LFW's format or `path path 0|1` lines
     #[arg(long, value_name = "FILE", requires = "test_data")]
     test_pairs: Option<PathBuf>,
@@ -109,10 +116,13 @@ impl PipelineArgs {
         Ok(PipelineSettings {
             data: data.clone(),
             landmarks,
-            faces: self.face.unwrap_or_default(),
-            search: match self.no_detect {
-                Some(share) => Search::Middle { share },
-                None => Search::Detect(DetectSettings::default()),
+            faces: self.face.into(),
+            search: match (self.no_detect, self.or_middle) {
+                (true, _) => Search::Middle { share: self.face_share },
+                (false, true) => {
+                    Search::DetectOrMiddle { settings: DetectSettings::default(), share: self.face_share }
+                }
+                (false, false) => Search::Detect(DetectSettings::default()),
             },
             patches: match &self.patches {
                 Some(PatchList(patches)) => patches.iter().map(|patch| patch.index()).collect(),

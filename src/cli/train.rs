@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use deepid2::data::augment::Augmentation;
 use deepid2::data::crop::CropScale;
 use deepid2::data::mean::MeanKind;
+use deepid2::face::patches::Patch;
 use deepid2::gpu::{self, Gpu};
 use deepid2::net::LocalSharing;
 use deepid2::ops::Signal;
@@ -43,6 +44,10 @@ pub struct TrainArgs {
     /// Shares that --patches are divided into
     #[arg(long, value_name = "COUNT", requires = "patches", allow_negative_numbers = true)]
     task_count: Option<usize>,
+    /// Train on this patch of aligned pictures, a number or a name of `deepid2 patches list`; --data is then a folder that
+    /// `deepid2 align` made
+    #[arg(long, value_name = "PATCH")]
+    patch: Option<Patch>,
     /// Folder for results; must not hold a run unless --resume
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
@@ -277,6 +282,14 @@ impl TrainArgs {
             config.mirror = false;
         }
         config.crop.margin = config.augmentation.shift;
+        if let Some(patch) = self.patch.or(config.patch) {
+            if self.size.is_some() || self.gray || self.crop_scale.is_some() {
+                bail!(
+                    "the patch `{patch}` has its own size, channels and scale: leave out --size, --gray and --crop-scale"
+                );
+            }
+            config.take_patch(patch);
+        }
         if config.data.as_os_str().is_empty() && !self.resume {
             bail!("--data is missing: give a folder with a sub-folder per identity");
         }

@@ -42,7 +42,8 @@ pub fn run(args: &VerifyArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) ->
     }
     let model = Model::load(&args.model)?;
     let pictures = vec![args.a.clone(), args.b.clone()];
-    let images = Arc::new(ImageStore::load(pictures, args.crop.of(&model), u64::MAX, &|| {})?);
+    let cut = args.crop.cut(&model, &pictures)?;
+    let images = Arc::new(ImageStore::load(pictures, cut, u64::MAX, &|| {})?);
     let embeddings = Extractor::of_model(&open()?, &model, 2)?.embed(&images, &|_| {})?;
     let (a, b) = embeddings.split_at(model.spec.embedding);
     let distance = Distance::Euclidean.between(a, b);

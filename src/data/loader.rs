@@ -78,17 +78,24 @@ impl BatchPlan for TrainingPlan {
     }
 }
 
-/// Every picture once, in order and unchanged, in batches of one size: for embedding a data set.
+/// Every picture once, in order and unchanged or mirrored, in batches of one size: for embedding a data set.
 #[derive(Debug, Clone)]
 pub struct SequentialPlan {
     labels: Arc<[u32]>,
     batch: usize,
+    augment: Augment,
 }
 
 impl SequentialPlan {
     /// Batches of `batch` pictures (at least 1) whose labels, one a picture, are `labels`.
     pub fn new(labels: impl Into<Arc<[u32]>>, batch: usize) -> Self {
-        Self { labels: labels.into(), batch: batch.max(1) }
+        Self { labels: labels.into(), batch: batch.max(1), augment: Augment::NONE }
+    }
+
+    /// The same batches, mirrored.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        Self { augment: Augment::MIRRORED, ..self }
     }
 
     /// The steps that go over all pictures.
@@ -109,7 +116,7 @@ impl BatchPlan for SequentialPlan {
         batch.labels.clear();
         batch.labels.extend(pictures().map(|at| self.labels.get(at).copied().unwrap_or_default()));
         batch.augment.clear();
-        batch.augment.resize(self.batch, Augment::NONE);
+        batch.augment.resize(self.batch, self.augment);
     }
 }
 
@@ -191,7 +198,7 @@ fn prepare(store: &ImageStore, plan: &impl BatchPlan, step: u64, mut batch: Batc
     let missing = bytes.saturating_sub(batch.images.len());
     batch.images.try_reserve_exact(missing).map_err(|_| Error::Memory { step, bytes })?;
     batch.images.resize(bytes, 0);
-    store.gather(&batch.indices, &mut batch.images).map_err(|source| Error::Gather { step, source })?;
+    store.gather(&batch.indices, &batch.augment, &mut batch.images).map_err(|source| Error::Gather { step, source })?;
     Ok(batch)
 }
 

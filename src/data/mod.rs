@@ -8,6 +8,7 @@
 //! | [`split`] | training and validation identities |
 //! | [`decode`] | any picture file becomes upright 8-bit pixels |
 //! | [`crop`] | a picture file becomes a fixed-size u8 crop |
+//! | [`cut`] | what is cut out of each picture: its middle, or a patch of an aligned face |
 //! | [`store`] | the crops of a whole data set, cached or decoded on demand |
 //! | [`sampler`] | identity-balanced pairs for a training step |
 //! | [`augment`] | random shift, flip and brightness for a training step |
@@ -23,6 +24,7 @@
 pub mod augment;
 pub mod check;
 pub mod crop;
+pub mod cut;
 pub mod dataset;
 pub mod decode;
 pub mod formats;
@@ -63,8 +65,8 @@ pub(crate) fn random_stream(seed: u64, purpose: Purpose, stream: u64) -> ChaCha8
 }
 
 #[cfg(test)]
-mod testing {
-    //! Small picture folders for the tests of this module's files.
+pub(crate) mod testing {
+    //! Small picture folders for tests.
 
     use super::dataset::Dataset;
     use image::{GrayImage, Luma};

@@ -1,8 +1,11 @@
 //! The crops of a whole data set: decoded once and kept, or decoded again for every batch when
 //! they would take too much memory. The bytes are the same either way.
 
-use super::crop::{self, CropSpec, load_crop_into};
+use super::augment::Augment;
+use super::crop::{self, CropSpec};
+use super::cut::{self, Cut};
 use super::decode;
+use crate::face::patch_cut::Side;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -14,20 +17,25 @@ pub enum Error {
     NoPictures,
     #[error(transparent)]
     Crop(#[from] crop::Error),
+    #[error(transparent)]
+    Cut(#[from] cut::Error),
     #[error("{unreadable} of {total} pictures cannot be used; the first: {first}")]
-    Unreadable { unreadable: usize, total: usize, first: crop::Error },
+    Unreadable { unreadable: usize, total: usize, first: cut::Error },
     #[error("picture number {index} asked for, but the data set has {count}")]
     Index { index: u32, count: usize },
     #[error("a buffer of {found} bytes for crops that take {expected}")]
     BufferLength { expected: usize, found: usize },
+    #[error("{augments} changes for {pictures} pictures: expected one each")]
+    Augments { pictures: usize, augments: usize },
 }
 
 /// Crops by picture number. Shared by reference between threads.
 #[derive(Debug)]
 pub struct ImageStore {
     paths: Vec<PathBuf>,
+    cut: Cut,
     spec: CropSpec,
-    /// All crops one after another, or nothing when they are decoded on demand.
+    /// All crops one after another, a picture's [sides](Cut::sides) together, or nothing when they are decoded on demand.
     cache: Option<Vec<u8>>,
 }
 
@@ -37,27 +45,29 @@ impl ImageStore {
     /// for each decoded picture, from any thread.
     ///
     /// # Errors
-    /// A bad `spec`, no paths, or pictures that cannot be used: all are tried, and the message
+    /// A bad size, no paths, or pictures that cannot be used: all are tried, and the message
     /// counts them and explains the first. On demand, only the presence of the files is checked.
     pub fn load(
         paths: Vec<PathBuf>,
-        spec: CropSpec,
+        cut: impl Into<Cut>,
         cache_limit: u64,
         progress: &(dyn Fn() + Sync),
     ) -> Result<Self, Error> {
+        let cut = cut.into();
+        let spec = cut.spec();
         spec.check()?;
         if paths.is_empty() {
             return Err(Error::NoPictures);
         }
-        let crop_bytes = spec.stored_bytes();
-        let cached = (paths.len() as u64).saturating_mul(crop_bytes as u64) <= cache_limit;
-        let mut cache = vec![0; if cached { paths.len() * crop_bytes } else { 0 }];
-        let failures: Vec<crop::Error> = if cached {
+        let picture_bytes = cut.sides().len() * spec.stored_bytes();
+        let cached = (paths.len() as u64).saturating_mul(picture_bytes as u64) <= cache_limit;
+        let mut cache = vec![0; if cached { paths.len() * picture_bytes } else { 0 }];
+        let failures: Vec<cut::Error> = if cached {
             cache
-                .par_chunks_exact_mut(crop_bytes)
+                .par_chunks_exact_mut(picture_bytes)
                 .zip(&paths)
                 .filter_map(|(out, path)| {
-                    let failure = load_crop_into(path, &spec, out).err();
+                    let failure = cut.load_into(path, cut.sides(), out).err();
                     progress();
                     failure
                 })
@@ -65,7 +75,7 @@ impl ImageStore {
         } else {
             let missing = |path: &PathBuf| {
                 let source = std::fs::metadata(path).err()?;
-                Some(decode::Error::Read { path: path.clone(), source }.into())
+                Some(crop::Error::from(decode::Error::Read { path: path.clone(), source }).into())
             };
             paths.par_iter().filter_map(missing).collect()
         };
@@ -73,7 +83,7 @@ impl ImageStore {
         if let Some(first) = failures.into_iter().next() {
             return Err(Error::Unreadable { unreadable, total: paths.len(), first });
         }
-        Ok(Self { paths, spec, cache: cached.then_some(cache) })
+        Ok(Self { paths, cut, spec, cache: cached.then_some(cache) })
     }
 
     /// The number of pictures, at least one.
@@ -82,7 +92,12 @@ impl ImageStore {
         self.paths.len()
     }
 
-    /// What is cut from each picture.
+    /// Whether mirrored pictures are cut from another window ([`Cut::sides`]).
+    pub fn has_counterparts(&self) -> bool {
+        self.cut.sides().len() > 1
+    }
+
+    /// The size of what is cut from each picture.
     pub fn spec(&self) -> &CropSpec {
         &self.spec
     }
@@ -97,18 +112,18 @@ impl ImageStore {
         self.cache.is_some()
     }
 
-    /// One crop: u8, rows × columns × channels with the margin included.
+    /// One crop, not mirrored: u8, rows × columns × channels with the margin included.
     ///
     /// # Errors
     /// A number out of range; on demand, a picture that cannot be used.
     pub fn image(&self, index: u32) -> Result<Cow<'_, [u8]>, Error> {
         let bytes = self.spec.stored_bytes();
         if let Some(cache) = &self.cache {
-            let start = self.checked(index)? * bytes;
+            let start = self.checked(index)? * bytes * self.cut.sides().len();
             return Ok(Cow::Borrowed(&cache[start..start + bytes]));
         }
         let mut out = vec![0; bytes];
-        self.copy_to(index, &mut out)?;
+        self.copy_to(index, Side::Own, &mut out)?;
         Ok(Cow::Owned(out))
     }
 
@@ -124,34 +139,45 @@ impl ImageStore {
         Ok(pixels)
     }
 
-    /// Writes the crops of `indices` to `out`, tightly packed: batch × rows × columns × channels.
-    /// On demand, they are decoded in parallel.
+    /// Writes the crops of `indices` to `out`, tightly packed: batch × rows × columns × channels. They are to be changed
+    /// by `augment`, which decides the window of patches whose mirror image is cut from another; the change itself is the
+    /// GPU's. On demand, they are decoded in parallel.
     ///
     /// # Errors
-    /// A number out of range, an `out` of another length than `indices.len()` crops; on demand,
+    /// A number out of range, another number of changes, an `out` of another length than `indices.len()` crops; on demand,
     /// the first picture in batch order that cannot be used.
-    pub fn gather(&self, indices: &[u32], out: &mut [u8]) -> Result<(), Error> {
+    pub fn gather(&self, indices: &[u32], augment: &[Augment], out: &mut [u8]) -> Result<(), Error> {
         let bytes = self.spec.stored_bytes();
         let expected = indices.len() * bytes;
         if out.len() != expected {
             return Err(Error::BufferLength { expected, found: out.len() });
         }
+        if augment.len() != indices.len() {
+            return Err(Error::Augments { pictures: indices.len(), augments: augment.len() });
+        }
+        let copy = |(out, (&index, augment)): (&mut [u8], (&u32, &Augment))| {
+            self.copy_to(index, self.cut.side(augment.flip != 0), out)
+        };
         if self.cache.is_some() {
-            return out.chunks_exact_mut(bytes).zip(indices).try_for_each(|(out, &index)| self.copy_to(index, out));
+            return out.chunks_exact_mut(bytes).zip(indices.iter().zip(augment)).try_for_each(copy);
         }
         // `find_map_first` rather than a short-circuit: the same error whatever thread is fastest.
         out.par_chunks_exact_mut(bytes)
-            .zip(indices)
-            .map(|(out, &index)| self.copy_to(index, out))
+            .zip(indices.par_iter().zip(augment))
+            .map(copy)
             .find_map_first(Result::err)
             .map_or(Ok(()), Err)
     }
 
-    fn copy_to(&self, index: u32, out: &mut [u8]) -> Result<(), Error> {
+    fn copy_to(&self, index: u32, side: Side, out: &mut [u8]) -> Result<(), Error> {
         let at = self.checked(index)?;
         match &self.cache {
-            Some(cache) => out.copy_from_slice(&cache[at * out.len()..(at + 1) * out.len()]),
-            None => load_crop_into(&self.paths[at], &self.spec, out)?,
+            Some(cache) => {
+                let sides = self.cut.sides();
+                let place = at * sides.len() + usize::from(side == Side::Counterpart);
+                out.copy_from_slice(&cache[place * out.len()..(place + 1) * out.len()]);
+            }
+            None => self.cut.load_into(&self.paths[at], &[side], out)?,
         }
         Ok(())
     }
@@ -166,7 +192,9 @@ impl ImageStore {
 mod tests {
     use super::*;
     use crate::data::crop::CropScale;
+    use crate::data::dataset::Dataset;
     use crate::data::testing::{picture_folders, write_grey};
+    use crate::face::index::testing::aligned_folder;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn spec() -> CropSpec {
@@ -196,8 +224,8 @@ mod tests {
 
         let indices = [3, 3, 0, 8];
         let (mut a, mut b) = (vec![1; 4 * 126], vec![2; 4 * 126]);
-        cached.gather(&indices, &mut a).unwrap();
-        on_demand.gather(&indices, &mut b).unwrap();
+        cached.gather(&indices, &[Augment::NONE; 4], &mut a).unwrap();
+        on_demand.gather(&indices, &[Augment::MIRRORED; 4], &mut b).unwrap();
         assert_eq!(a, b);
         assert_eq!(a[..126], a[126..252]);
         assert_ne!(a[..126], a[252..378]);
@@ -216,7 +244,7 @@ mod tests {
         assert!(message.contains(&paths[2].display().to_string()), "{message}");
 
         let on_demand = load(paths.clone(), 0).unwrap();
-        let error = on_demand.gather(&[0, 4, 2], &mut [0; 3 * 126]).unwrap_err().to_string();
+        let error = on_demand.gather(&[0, 4, 2], &[Augment::NONE; 3], &mut [0; 3 * 126]).unwrap_err().to_string();
         assert!(error.contains(&paths[4].display().to_string()), "{error}");
         std::fs::remove_file(&paths[5]).unwrap();
         assert!(matches!(load(paths, 0), Err(Error::Unreadable { unreadable: 1, .. })));
@@ -228,9 +256,45 @@ mod tests {
         let (_root, dataset) = picture_folders(&[2]);
         for limit in [0, u64::MAX] {
             let store = load(dataset.flatten().0, limit).unwrap();
-            assert!(matches!(store.gather(&[2], &mut [0; 126]), Err(Error::Index { index: 2, count: 2 })));
+            assert!(matches!(
+                store.gather(&[2], &[Augment::NONE], &mut [0; 126]),
+                Err(Error::Index { index: 2, count: 2 })
+            ));
             assert!(matches!(store.image(2), Err(Error::Index { .. })));
-            assert!(matches!(store.gather(&[1], &mut [0; 125]), Err(Error::BufferLength { .. })));
+            assert!(matches!(store.gather(&[1], &[Augment::NONE], &mut [0; 125]), Err(Error::BufferLength { .. })));
+            assert!(matches!(
+                store.gather(&[1], &[], &mut [0; 126]),
+                Err(Error::Augments { pictures: 1, augments: 0 })
+            ));
+        }
+    }
+
+    #[test]
+    fn mirrored_pictures_of_paired_patches_come_from_the_counterpart() {
+        let root = tempfile::tempdir().unwrap();
+        aligned_folder(root.path(), &[2, 1]);
+        let (paths, _) = Dataset::open(root.path()).unwrap().flatten();
+        for (patch, paired) in [("pupil@1.4 RGB", true), ("half-face@1.8 gray", true), ("mouth@1.4 gray", false)] {
+            let spec = CropSpec { margin: 2, ..CropSpec::default() };
+            let cut = Cut::new(spec, Some(patch.parse().unwrap()), &paths).unwrap();
+            let bytes = cut.spec().stored_bytes();
+            let direct = |index: usize, side| {
+                let mut out = vec![0; bytes];
+                cut.load_into(&paths[index], &[side], &mut out).unwrap();
+                out
+            };
+            let exactly = (3 * bytes * if paired { 2 } else { 1 }) as u64;
+            for (limit, is_cached) in [(exactly, true), (exactly - 1, false)] {
+                let store = ImageStore::load(paths.clone(), cut.clone(), limit, &|| {}).unwrap();
+                assert_eq!((store.is_cached(), store.has_counterparts()), (is_cached, paired));
+                let mut out = vec![0; 3 * bytes];
+                store.gather(&[2, 1, 1], &[Augment::MIRRORED, Augment::NONE, Augment::MIRRORED], &mut out).unwrap();
+                let other = if paired { Side::Counterpart } else { Side::Own };
+                let expected = [direct(2, other), direct(1, Side::Own), direct(1, other)].concat();
+                assert_eq!(out, expected, "{patch}");
+                assert_eq!(paired, direct(1, Side::Own) != direct(1, other));
+                assert_eq!(*store.image(1).unwrap(), direct(1, Side::Own));
+            }
         }
     }
 }

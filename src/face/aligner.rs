@@ -183,13 +183,17 @@ impl Aligner {
     /// # Errors
     /// In words, without the path: no face, a picture that cannot be read, landmarks that make no face.
     pub fn align_file(&self, path: &Path) -> Result<Vec<AlignedFace>, String> {
-        let prefix = format!("{}: ", path.display());
-        let reason = |error: String| error.strip_prefix(&prefix).map_or(error.clone(), String::from);
+        // Where the photographs lie is not part of the result.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let prefixes = [format!("{}: ", path.display()), folder.map_or(String::new(), |f| format!("{}/", f.display()))];
+        let reason = |error: String| {
+            String::from(prefixes.iter().find_map(|prefix| error.strip_prefix(prefix)).unwrap_or(&error))
+        };
         let picture = Picture::open(path).map_err(|error| reason(error.to_string()))?;
         let found = match &self.landmarks {
             Landmarks::Pts => {
                 let pts = path.with_extension("pts");
-                let landmarks = pts::read(&pts).map_err(|error| error.to_string().replace(&prefix, ""))?;
+                let landmarks = pts::read(&pts).map_err(|error| reason(error.to_string()))?;
                 vec![(bounding_box(&landmarks), landmarks)]
             }
             Landmarks::Model { model, .. } => {
@@ -562,7 +566,7 @@ mod tests {
         assert!(outcome.rejected[1].1.contains("put a picture's landmarks beside it"), "{:?}", outcome.rejected);
         let table = fs::read_to_string(out.join("rejected.csv")).unwrap();
         assert_eq!(table.lines().count(), 3);
-        assert!(table.contains("\nperson_0001/003.jpg,not a "), "{table}");
+        assert!(table.contains("\nperson_0001/003.jpg,\"not a "), "{table}");
 
         let faces = AlignedFaces::open(&out).unwrap();
         assert_eq!(faces.faces().len(), 33);

@@ -22,6 +22,7 @@
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
 //! | [`accuracy`] | how far a model's landmarks are from the annotated ones |
 //! | [`draw`] | landmarks painted on pictures, and the list of the 21 drawn |
+//! | [`sheet`] | the contact sheet of a face's patches |
 
 pub mod accuracy;
 pub mod align;
@@ -40,6 +41,7 @@ pub mod points;
 pub mod pts;
 pub mod ridge;
 pub mod sdm;
+pub mod sheet;
 pub mod sift;
 pub mod similarity;
 pub mod training;

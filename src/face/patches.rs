@@ -42,6 +42,8 @@
 
 use super::canonical::{self, PUPIL_DISTANCE};
 use super::points::{MIRRORED_LANDMARKS, Shape};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -209,10 +211,25 @@ impl Window {
     }
 }
 
-/// A kind of patch: what one network is trained on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A kind of patch: what one network is trained on. In files, its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
 pub struct Patch {
     index: usize,
+}
+
+impl TryFrom<usize> for Patch {
+    type Error = Error;
+
+    fn try_from(index: usize) -> Result<Self, Error> {
+        Self::new(index)
+    }
+}
+
+impl From<Patch> for usize {
+    fn from(patch: Patch) -> Self {
+        patch.index
+    }
 }
 
 impl Patch {
@@ -333,7 +350,7 @@ impl FromStr for Patch {
 /// # Errors
 /// A part that is neither number nor range, a number beyond 199, a range that runs backwards, a patch named twice.
 pub fn parse_list(list: &str) -> Result<Vec<Patch>, Error> {
-    let mut named = [false; PATCHES];
+    let mut named = BTreeSet::new();
     for part in list.split(',').map(str::trim) {
         let wrong = || Error::List { list: list.into(), part: part.into() };
         let number = |text: &str| text.trim().parse::<usize>().map_err(|_| wrong());
@@ -344,14 +361,13 @@ pub fn parse_list(list: &str) -> Result<Vec<Patch>, Error> {
         if last < first {
             return Err(Error::Backwards { list: list.into(), part: part.into() });
         }
-        Patch::new(last)?;
         for number in first..=last {
-            if std::mem::replace(&mut named[number], true) {
+            if !named.insert(Patch::new(number)?) {
                 return Err(Error::Twice { list: list.into(), number });
             }
         }
     }
-    Ok(Patch::all().filter(|patch| named[patch.index]).collect())
+    Ok(named.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -56,20 +56,30 @@ impl Extractor {
         let mut embeddings = vec![0.0; count * self.dimension];
         let plan = SequentialPlan::new(vec![0; count], self.images);
         let steps = plan.steps();
-        let mut batches = Prefetcher::start(images.clone(), plan, steps)?;
+        let mut batches = Prefetcher::start(images.clone(), plan.clone(), steps.clone())?;
+        // Where the mirror image is cut from another window, its batches are prepared by themselves.
+        let mut counterparts = match self.mirror && images.has_counterparts() {
+            true => Some(Prefetcher::start(images.clone(), plan.mirrored(), steps)?),
+            false => None,
+        };
         let passes: &[Augment] = if self.mirror { &[Augment::NONE, Augment::MIRRORED] } else { &[Augment::NONE] };
         let mut tag = 0u64;
         while let Some(batch) = batches.next() {
             let batch = batch?;
+            let mirrored = counterparts.as_mut().and_then(Iterator::next).transpose()?;
             for augment in passes {
                 if self.step.is_full() {
                     self.take(passes.len(), &mut embeddings)?;
                 }
-                self.step.submit(&batch.images, &vec![*augment; self.images], tag, &mut Meter::default())?;
+                let pictures = mirrored.as_ref().filter(|_| augment.flip != 0).unwrap_or(&batch);
+                self.step.submit(&pictures.images, &vec![*augment; self.images], tag, &mut Meter::default())?;
                 tag += 1;
             }
             progress((tag as usize / passes.len() * self.images).min(count));
             batches.recycle(batch);
+            if let (Some(counterparts), Some(batch)) = (&counterparts, mirrored) {
+                counterparts.recycle(batch);
+            }
         }
         while self.take(passes.len(), &mut embeddings)? {}
         Ok(embeddings)

@@ -21,6 +21,7 @@
 //! | `kind` | `deepid2-model-1` |
 //! | `network` | [`NetSpec`] as JSON |
 //! | `crop` | [`CropSpec`] as JSON: what is cut from a picture |
+//! | `patch` | absent, or the patch of aligned pictures that the network takes: `{"index":155,"name":"pupil@1.4 gray"}` |
 //! | `mirror` | `true`: the embedding is the vector of the picture plus that of its mirror image |
 //! | `threshold` | [`ChosenThreshold`] as JSON |
 //! | `trained_on` | a description of the training data |
@@ -28,6 +29,7 @@
 use super::Error;
 use super::checkpoint::{self, NamedTensor};
 use crate::data::crop::CropSpec;
+use crate::face::patches::Patch;
 use crate::net::{NetSpec, ParameterSpec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -54,6 +56,8 @@ pub struct Model {
     pub spec: NetSpec,
     /// What is cut from a picture; without margin.
     pub crop: CropSpec,
+    /// The patch of aligned pictures that the network takes; none where it takes the middle of any picture.
+    pub patch: Option<Patch>,
     /// Whether the embedding is the sum over the picture and its mirror image.
     pub mirror: bool,
     /// Absent before the first validation.
@@ -109,6 +113,9 @@ impl Model {
             ("mirror".to_string(), self.mirror.to_string()),
             ("trained_on".to_string(), self.trained_on.clone()),
         ]);
+        if let Some(patch) = self.patch {
+            metadata.insert("patch".into(), json(&NamedPatch { index: patch, name: patch.to_string() }));
+        }
         if let Some(threshold) = &self.threshold {
             metadata.insert("threshold".into(), json(threshold));
         }
@@ -144,6 +151,10 @@ impl Model {
             let message = format!("it cuts {cut:?} with a margin of {}, the network takes {input:?}", crop.margin);
             return Err(Error::Entry { path: path.into(), key: "crop", message });
         }
+        let patch = match file.metadata.contains_key("patch") {
+            true => Some(patch_of(path, &file, &crop)?),
+            false => None,
+        };
         let mirror = file.value("mirror", "true or false")?;
         let threshold = match file.metadata.contains_key("threshold") {
             true => Some(entry(path, &file, "threshold")?),
@@ -162,8 +173,28 @@ impl Model {
         if file.dims(cosine.name).is_some() {
             parameters.insert(cosine.name.to_string(), file.take(cosine.name, &cosine.dims)?);
         }
-        Ok((Self { spec, crop, mirror, threshold, trained_on, parameters }, file))
+        Ok((Self { spec, crop, patch, mirror, threshold, trained_on, parameters }, file))
     }
+}
+
+/// The entry `patch`: the name tells whether the number means the same to this version.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedPatch {
+    index: Patch,
+    name: String,
+}
+
+fn patch_of(path: &Path, file: &checkpoint::Checkpoint, crop: &CropSpec) -> Result<Patch, Error> {
+    let wrong = |message| Error::Entry { path: path.into(), key: "patch", message };
+    let NamedPatch { index: patch, name } = entry(path, file, "patch")?;
+    if name != patch.to_string() {
+        return Err(wrong(format!("patch {} is `{name}` there and `{patch}` here", patch.index())));
+    }
+    if (crop.height, crop.width) != patch.input() || crop.channels != patch.channels() {
+        return Err(wrong(format!("`{patch}` has another size than the network")));
+    }
+    Ok(patch)
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -197,7 +228,7 @@ mod tests {
         let parameters = tensors_of(&spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect();
         let crop = CropSpec { height: 31, width: 31, ..CropSpec::default() };
         let threshold = Some(ChosenThreshold { distance: 1.5, accuracy: 0.9, chosen_on: "10 pairs".into() });
-        Model { spec, crop, mirror: true, threshold, trained_on: "nobody".into(), parameters }
+        Model { spec, crop, patch: None, mirror: true, threshold, trained_on: "nobody".into(), parameters }
     }
 
     #[test]
@@ -209,6 +240,9 @@ mod tests {
         assert_eq!(Model::load(&path).unwrap(), saved);
         saved.parameters.insert("cosine".into(), vec![1.0, 2.0, 0.0, 0.0]);
         saved.threshold = None;
+        saved.save(&path).unwrap();
+        assert_eq!(Model::load(&path).unwrap(), saved);
+        saved.patch = Some("nose-wing@1.0 RGB".parse().unwrap());
         saved.save(&path).unwrap();
         assert_eq!(Model::load(&path).unwrap(), saved);
     }
@@ -229,6 +263,15 @@ mod tests {
         let mut other = metadata.clone();
         other.insert("network".into(), "{}".into());
         refused(&tensors, &other, &["model.safetensors", "network"]);
+        for (patch, expected) in [
+            (r#"{"index":0,"name":"whole@9 RGB"}"#, "patch 0 is `whole@9 RGB` there and `face@1.9 RGB` here"),
+            (r#"{"index":0,"name":"face@1.9 RGB"}"#, "has another size than the network"),
+            (r#"{"index":200,"name":"face@1.9 RGB"}"#, "expected 0 to 199"),
+        ] {
+            let mut other = metadata.clone();
+            other.insert("patch".into(), patch.into());
+            refused(&tensors, &other, &["model.safetensors", "entry `patch`", expected]);
+        }
         let mut wider = tensors.clone();
         wider[0].dims[2] += 1;
         let elements = wider[0].dims.iter().product();

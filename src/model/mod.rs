@@ -34,6 +34,8 @@ pub enum Error {
     #[error(transparent)]
     Crop(#[from] data::crop::Error),
     #[error(transparent)]
+    Cut(#[from] data::cut::Error),
+    #[error(transparent)]
     Store(#[from] data::store::Error),
     #[error(transparent)]
     Loader(#[from] data::loader::Error),

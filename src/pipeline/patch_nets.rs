@@ -165,7 +165,9 @@ pub struct Trained {
 
 impl PatchNets {
     fn config(&self, patch: Patch) -> TrainConfig {
-        self.base.clone().for_patch(patch)
+        let mut config = self.base.clone();
+        config.take_patch(patch);
+        config
     }
 
     /// Networks that are trained together, in order.
@@ -219,9 +221,8 @@ impl PatchNets {
                     continue;
                 }
                 let patch = members.iter().find(|member| member.folder == outcome.run).and_then(|m| m.config.patch);
-                let name = patch.map(|number| Patch::new(number).map(|patch| patch.to_string())).transpose()?;
                 let done = Done {
-                    patch: name.unwrap_or_default(),
+                    patch: patch.map(|patch| patch.to_string()).unwrap_or_default(),
                     steps: outcome.steps,
                     accuracy: outcome.validated.as_ref().map(|validated| validated.accuracy),
                     images_per_second: outcome.images_per_second,

@@ -79,6 +79,9 @@ struct Run<'a> {
     quiet: bool,
 }
 
+/// A stage: false where it was interrupted.
+type Stage<'b> = for<'a> fn(&'a Run<'b>) -> Result<bool, Error>;
+
 /// Runs the pipeline of `settings` in the folder `out`, or goes on with it. With `quiet`, training prints no progress of
 /// its own.
 ///
@@ -95,13 +98,13 @@ pub fn run(
 ) -> Result<Outcome, Error> {
     settings.claim(out)?;
     let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
-    let stages: [(&str, &dyn Fn(&Run) -> Result<bool, Error>); 6] = [
-        ("landmarks", &Run::landmarks),
-        ("align", &Run::align),
-        ("networks", &Run::networks),
-        ("vectors", &Run::vectors),
-        ("selection", &Run::selection),
-        ("verifier", &Run::verifier),
+    let stages: [(&str, Stage); 6] = [
+        ("landmarks", Run::landmarks),
+        ("align", Run::align),
+        ("networks", Run::networks),
+        ("vectors", Run::vectors),
+        ("selection", Run::selection),
+        ("verifier", Run::verifier),
     ];
     let stopped = Outcome { finished: false, reported: None };
     for (number, (name, stage)) in stages.into_iter().enumerate() {
@@ -138,10 +141,8 @@ impl Run<'_> {
                 let provenance = Provenance {
                     trained_on: folder.display().to_string(),
                     pictures: faces.len(),
-                    seed: settings.seed,
                     hold_out: 0.0,
-                    starts: settings.starts,
-                    ridge: settings.ridge,
+                    settings,
                     held_out: None,
                 };
                 self.listener.say(&format!("  trained on {} annotated pictures", faces.len()));

@@ -6,6 +6,7 @@ use super::slices::{self, Slices};
 use crate::data::augment::Augmentation;
 use crate::data::crop::CropSpec;
 use crate::data::mean::MeanKind;
+use crate::face::patches::Patch;
 use crate::net::{LocalSharing, NetSpec};
 use crate::ops::Signal;
 use crate::settings::first_difference;
@@ -23,6 +24,9 @@ const MAX_SHIFT: u32 = 1000;
 pub struct TrainConfig {
     /// Folder of identity folders, or a list file.
     pub data: PathBuf,
+    /// The patch of aligned pictures that is trained on, and that decides the crop ([`Self::take_patch`]); none for the
+    /// middle of any pictures.
+    pub patch: Option<Patch>,
     /// Seed of everything random: split, initial weights, pairs, augmentation.
     pub seed: u64,
     /// Times that each picture is seen, on average.
@@ -102,6 +106,7 @@ impl Default for TrainConfig {
         let augmentation = Augmentation::default();
         Self {
             data: PathBuf::new(),
+            patch: None,
             seed: 1,
             epochs: 60,
             batch: 64,
@@ -139,6 +144,14 @@ impl TrainConfig {
             embedding: self.network.embedding,
             conv3: self.network.conv3,
         }
+    }
+
+    /// Trains on `patch` of aligned pictures, whose size the crop then has.
+    pub fn take_patch(&mut self, patch: Patch) {
+        let (height, width) = patch.input();
+        let scale = CropSpec::default().scale;
+        self.crop = CropSpec { height, width, channels: patch.channels(), scale, margin: self.crop.margin };
+        self.patch = Some(patch);
     }
 
     /// Checks everything that can be checked without the data.
@@ -213,6 +226,18 @@ impl TrainConfig {
         }
         let data = self.data.to_string_lossy();
         setting(self.data.to_str().is_some(), "--data", data.into(), "a path in UTF-8, which a TOML file can hold")?;
+        if let Some(patch) = self.patch {
+            let mut of_patch = self.clone();
+            of_patch.take_patch(patch);
+            let CropSpec { height, width, channels, scale, .. } = self.crop;
+            let size = format!("{} with a crop of {height}×{width}×{channels} at scale {scale}", patch.index());
+            setting(
+                of_patch.crop == self.crop,
+                "--patch",
+                size,
+                "no size, channels or scale of another kind beside it",
+            )?;
+        }
         self.learning_rate.check()?;
         self.verification.check()?;
         super::margin::MarginTracker::new(self.margin_every)?;
@@ -282,6 +307,17 @@ mod tests {
         let message = TrainConfig::load(&path).unwrap_err().to_string();
         assert!(message.contains("config.toml: line 1: ") && message.contains("bath"), "{message}");
         assert!(!message.contains('\n'), "{message}");
+
+        let mut patch = config.clone();
+        patch.take_patch(Patch::new(137).unwrap());
+        patch.check().unwrap();
+        assert_eq!((patch.crop.height, patch.crop.width, patch.crop.channels, patch.crop.margin), (31, 31, 1, 3));
+        std::fs::write(&path, patch.to_toml()).unwrap();
+        assert_eq!(TrainConfig::load(&path).unwrap(), patch);
+        assert!(config.difference(&patch).is_some() && patch.difference(&config).is_some());
+        std::fs::write(&path, "patch = 200\n").unwrap();
+        let message = TrainConfig::load(&path).unwrap_err().to_string();
+        assert!(message.contains("line 1: patch 200: expected 0 to 199"), "{message}");
     }
 
     #[test]
@@ -302,6 +338,7 @@ mod tests {
             (TrainConfig { weight_decay: f32::NAN, ..good.clone() }, "--weight-decay"),
             (TrainConfig { validation_fraction: 1.0, ..good.clone() }, "--validation-fraction"),
             (TrainConfig { seed: u64::MAX, ..good.clone() }, "--seed"),
+            (TrainConfig { patch: Patch::new(199).ok(), ..good.clone() }, "--patch 199"),
         ] {
             let message = bad.check().unwrap_err().to_string();
             assert!(message.contains(flag), "{message}");

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::config::TrainConfig;
+use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::data::sampler::PairSampler;
 use crate::data::split::{Split, split_identities};
@@ -44,7 +45,9 @@ impl TrainingData {
         let spec = config.spec(training.identities.len());
         spec.check()?;
         let sampler = PairSampler::new(&training, config.batch, config.same_ratio, config.seed)?;
-        let images = Arc::new(ImageStore::load(training.flatten().0, config.crop, cache_bytes, &|| {})?);
+        let (pictures, _) = training.flatten();
+        let cut = Cut::new(config.crop, config.patch, &pictures)?;
+        let images = Arc::new(ImageStore::load(pictures, cut, cache_bytes, &|| {})?);
         Ok(Self { spec, images, sampler, validation, trained_on })
     }
 }

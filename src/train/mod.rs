@@ -116,6 +116,8 @@ pub enum Error {
     #[error(transparent)]
     Crop(#[from] crate::data::crop::Error),
     #[error(transparent)]
+    Cut(#[from] crate::data::cut::Error),
+    #[error(transparent)]
     Loader(#[from] crate::data::loader::Error),
     #[error(transparent)]
     Pairs(#[from] crate::data::pairs::Error),

@@ -99,7 +99,14 @@ impl<'a> NetRun<'a> {
                 let mut copy = (number.nets > 1).then(Store::new);
                 let store = copy.as_mut().unwrap_or(&mut shared.store);
                 let draw = (config.validation_pairs, config.seed, config.mirror);
-                let validation = Validation::new(shared.gpu, &model.spec, store, &data.validation, config.crop, draw)?;
+                let validation = Validation::new(
+                    shared.gpu,
+                    &model.spec,
+                    store,
+                    &data.validation,
+                    (config.crop, config.patch),
+                    draw,
+                )?;
                 Some(NetValidation { validation, copy })
             }
         };
@@ -362,6 +369,7 @@ fn untrained(config: &TrainConfig, data: &TrainingData) -> Result<Model, Error> 
     Ok(Model {
         spec: data.spec.clone(),
         crop: config.crop.without_margin(),
+        patch: config.patch,
         mirror: config.mirror,
         threshold: None,
         trained_on: data.trained_on.clone(),

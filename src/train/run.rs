@@ -72,7 +72,7 @@ pub fn train(
 /// Trains a net by each of `configs`, all at once, or goes on with them: in `out` itself for one, otherwise in a folder for
 /// each ([`folder::of_net`]). Each becomes what [`train`] would make of its configuration alone, to the bit, on the same
 /// device and as long as the adapter's limits do not cut its batches into slices of other sizes. The networks must have
-/// one shape; data and seeds are each net's own.
+/// one shape; data, patches and seeds are each net's own.
 ///
 /// # Errors
 /// As [`train`]; networks of different shapes, and more nets than fit the adapter. A net that diverges ends the run of
@@ -119,7 +119,12 @@ pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet
     let Some(first) = members.first() else { return Ok(Vec::new()) };
     members.iter().try_for_each(|member| member.config.check())?;
     for (net, Member { config, .. }) in members.iter().enumerate() {
-        let beside = TrainConfig { data: config.data.clone(), seed: config.seed, ..first.config.clone() };
+        let beside = TrainConfig {
+            data: config.data.clone(),
+            seed: config.seed,
+            patch: config.patch,
+            ..first.config.clone()
+        };
         if let Some(difference) = beside.difference(config) {
             return Err(Error::NetSettings { net, difference });
         }

@@ -5,11 +5,13 @@
 //! | `program.rs` | running the binary, and small data to run it on |
 //! | `happy_path.rs` | every command does what the README says, and a run can be repeated to the byte |
 //! | `resuming.rs` | interrupted and killed runs end as the uninterrupted one does |
+//! | `aligning.rs` | photographs are aligned, patches listed and drawn, and networks trained on them |
 //! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
 
+mod aligning;
 mod bad_input;
 mod benchmarks;
 mod failing_runs;
