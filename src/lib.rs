@@ -8,6 +8,7 @@ pub mod model;
 pub mod net;
 pub mod ops;
 pub mod report;
+pub mod select;
 pub mod tape;
 pub mod train;
 pub mod verify;

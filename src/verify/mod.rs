@@ -20,7 +20,7 @@
 pub mod distance;
 pub mod folds;
 pub mod joint_bayesian;
-mod linear_algebra;
+pub(crate) mod linear_algebra;
 pub mod matrices;
 pub mod pca;
 pub mod roc;
