@@ -12,6 +12,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod report;
 pub mod settings;
+pub mod select;
 pub mod tape;
 pub mod train;
 pub mod verify;

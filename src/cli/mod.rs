@@ -17,6 +17,7 @@ mod photographs;
 mod pipeline;
 mod landmarks;
 mod patches;
+mod select;
 mod synth;
 mod train;
 mod train_patches;
@@ -67,6 +68,8 @@ enum Command {
     Collect(train_patches::CollectArgs),
     /// Write the vectors of aligned faces by the networks of many patches
     Extract(extract::ExtractArgs),
+    /// Choose vectors by forward-backward greedy selection
+    Select(select::SelectArgs),
     /// Fit PCA, Joint Bayesian, fusion and threshold to chosen vectors
     Fit(Box<fit::FitArgs>),
     /// Put all that verifying photographs needs into one folder
@@ -98,7 +101,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
     if !matches!(
         cli.command,
-        Command::Train(_) | Command::Extract(_) | Command::Pipeline(_) | Command::Demo(_) | Command::Align(_)
+        Command::Train(_) | Command::Extract(_) | Command::Select(_) | Command::Pipeline(_) | Command::Demo(_) | Command::Align(_)
     ) {
         end_quietly_on_closed_pipes();
     }
@@ -112,6 +115,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Pipeline(args) => pipeline::run(&args, open),
         Command::Collect(args) => train_patches::run_collect(&args),
         Command::Extract(args) => extract::run(&args, open),
+        Command::Select(args) => select::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Bundle(args) => fit::run_bundle(&args),
         Command::Info(args) => info::run(&args),

@@ -55,10 +55,10 @@ pub struct PipelineArgs {
     /// Photographs of the test pairs; without --test-pairs, a folder with a sub-folder per person to draw pairs from
     #[arg(long, value_name = "DIR")]
     test_data: Option<PathBuf>,
-    /// Vectors in a group [default: 25]
+    /// Vectors in a group [default: 25, or as many as the patches give]
     #[arg(long)]
     size: Option<usize>,
-    /// Groups of vectors, each of those that no other has taken [default: 7]
+    /// Groups of vectors, each of those that no other has taken [default: 7, or as many as the patches give]
     #[arg(long)]
     groups: Option<usize>,
     #[command(flatten)]
@@ -106,13 +106,18 @@ impl PipelineArgs {
         if let Some(seed) = self.seed {
             train.seed = seed;
         }
+        let patches: Vec<usize> = match &self.patches {
+            Some(PatchList(patches)) => patches.iter().map(|patch| patch.index()).collect(),
+            None => Patch::all().map(Patch::index).collect(),
+        };
         let mut select = SelectSettings::default();
-        if let Some(size) = self.size {
-            select.size = size;
+        select.size = self.size.unwrap_or(select.size);
+        select.groups = self.groups.unwrap_or(select.groups);
+        if self.size.is_none() && self.groups.is_none() {
+            select = select.fitting(patches.len());
         }
-        if let Some(groups) = self.groups {
-            select.groups = groups;
-        }
+        // Better now than after days of training.
+        select.check(patches.len())?;
         Ok(PipelineSettings {
             data: data.clone(),
             landmarks,
@@ -124,10 +129,7 @@ impl PipelineArgs {
                 }
                 (false, false) => Search::Detect(DetectSettings::default()),
             },
-            patches: match &self.patches {
-                Some(PatchList(patches)) => patches.iter().map(|patch| patch.index()).collect(),
-                None => Patch::all().map(Patch::index).collect(),
-            },
+            patches,
             test: self.test_data.clone().map(|data| TestPairs { pairs: self.test_pairs.clone(), data }),
             train,
             select,

@@ -7,7 +7,12 @@
 //! | [`vectors`] | files of vectors |
 //! | [`extract`](mod@extract) | all faces through all networks, streamed to disk |
 //! | [`people`] | who is on the faces, who was held out, pairs of them |
-//! | [`selection`] | which vectors are chosen |
+//! | [`select`](mod@select) | forward-backward greedy choice of vectors |
+//! | [`selection`] | what was chosen, and its file |
+//! | [`held_out`] | scores of held-out pairs |
+//! | [`report`](mod@report) | what is reached, as one page |
+//! | [`settings`] | settings of a whole run |
+//! | [`run`](mod@run) | all stages in one folder |
 //! | [`fit`](mod@fit) | PCA, Joint Bayesian, SVM and threshold of chosen vectors |
 //! | [`verifier`] | what [`fit`](mod@fit) makes, and its file |
 
@@ -27,6 +32,7 @@ pub mod verifier;
 
 use crate::face::patches::Patch;
 use crate::{bundle, data, face, files, gpu, model, train, verify};
+use crate::select::risk as select_risk;
 use std::path::PathBuf;
 
 /// Why a stage cannot run or go on.
@@ -80,6 +86,16 @@ pub enum Error {
     OtherPipeline { run: PathBuf, difference: String },
     #[error("{run} is not empty and holds no pipeline; give a new or an empty folder")]
     NotPipeline { run: PathBuf },
+    #[error(
+        "{groups} groups of {size} vectors, but the patches give {candidates}; ask for less by --size and --groups, or train more patches"
+    )]
+    TooFewVectors { size: usize, groups: usize, candidates: usize },
+    #[error("{path} is of a selection with other settings; remove it to choose anew")]
+    OtherSelection { path: PathBuf },
+    #[error(transparent)]
+    Risk(#[from] select_risk::Error),
+    #[error(transparent)]
+    Foba(#[from] crate::select::foba::Error<select_risk::Error>),
     #[error(transparent)]
     Bundle(Box<bundle::Error>),
     #[error(transparent)]

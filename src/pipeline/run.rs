@@ -17,7 +17,7 @@ use super::fit::{Fitted, VectorFolder, fit};
 use super::patch_nets::PatchNets;
 use super::people::People;
 use super::report::{Inputs, Reported, report};
-use super::select::select;
+use super::select;
 use super::selection::Selection;
 use super::settings::{LandmarkSource, PipelineSettings};
 use super::Error;
@@ -222,9 +222,10 @@ impl Run<'_> {
         }
         let (vectors, people) = self.inputs()?;
         let say = |text: String| self.listener.say(&format!("  {text}"));
-        let seed = self.settings.train.seed;
         let patches = self.patches()?;
-        let selection = select(&vectors, &patches, &people, seed, &self.settings.select, &out, self.interrupt, &say)?;
+        let inputs =
+            select::Inputs { vectors: &vectors, patches: &patches, people: &people, seed: self.settings.train.seed };
+        let selection = select::select(&inputs, &self.settings.select, &out, self.interrupt, &say)?;
         Ok(selection.is_some())
     }
 

@@ -10,10 +10,10 @@ use rayon::prelude::*;
 
 pub(crate) type Matrix = DMatrix<f64>;
 
-/// Columns of a result that one task computes: an eighth of them, within bounds that keep both the
-/// packing of operands and the number of tasks reasonable.
-fn columns_a_task(columns: usize) -> usize {
-    columns.div_ceil(8).clamp(16, 256)
+/// Rows or columns of a result that one task computes. Fewer than 64, and matrixmultiply would pack
+/// the other operand into its blocks for longer than it multiplies.
+fn task_size(size: usize) -> usize {
+    size.div_ceil(8).clamp(64, 256)
 }
 
 /// a · b.
@@ -23,11 +23,20 @@ pub(crate) fn product(a: &Matrix, b: &Matrix) -> Matrix {
     if rows == 0 || columns == 0 {
         return out;
     }
-    let width = columns_a_task(columns);
-    out.as_mut_slice().par_chunks_mut(width * rows).enumerate().for_each(|(task, values)| {
-        let taken = values.len() / rows;
-        DMatrixViewMut::from_slice(values, rows, taken).gemm(1.0, a, &b.columns(task * width, taken), 0.0);
-    });
+    if columns > rows {
+        let width = task_size(columns);
+        out.as_mut_slice().par_chunks_mut(width * rows).enumerate().for_each(|(task, values)| {
+            let taken = values.len() / rows;
+            DMatrixViewMut::from_slice(values, rows, taken).gemm(1.0, a, &b.columns(task * width, taken), 0.0);
+        });
+    } else {
+        let height = task_size(rows);
+        let starts: Vec<usize> = (0..rows).step_by(height).collect();
+        let blocks: Vec<Matrix> = starts.par_iter().map(|&start| a.rows(start, height.min(rows - start)) * b).collect();
+        for (&start, block) in starts.iter().zip(&blocks) {
+            out.rows_mut(start, block.nrows()).copy_from(block);
+        }
+    }
     out
 }
 
@@ -53,7 +62,7 @@ impl SelfProduct {
         if order == 0 {
             return;
         }
-        let (x, width) = (transposed.transpose(), columns_a_task(order));
+        let (x, width) = (transposed.transpose(), task_size(order));
         self.0.as_mut_slice().par_chunks_mut(width * order).enumerate().for_each(|(task, values)| {
             let (start, taken) = (task * width, values.len() / order);
             let mut block = DMatrixViewMut::from_slice(values, order, taken);
@@ -112,7 +121,7 @@ const DENSE_ORDER: usize = 512;
 /// Vectors by which the Krylov basis grows at once.
 const BLOCK: usize = 64;
 /// A pair has converged when ‖Av − θv‖ is at most this share of the largest eigenvalue.
-const RESIDUAL: f64 = 1e-10;
+const RESIDUAL: f64 = 1e-9;
 /// Restarts after which all eigenpairs are computed instead: slow, and certain.
 const RESTARTS: usize = 100;
 

@@ -30,7 +30,7 @@ pub mod evaluated;
 pub mod extremes;
 pub mod folds;
 pub mod joint_bayesian;
-mod linear_algebra;
+pub(crate) mod linear_algebra;
 pub mod matrices;
 pub mod pca;
 pub mod people;

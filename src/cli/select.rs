@@ -1,0 +1,93 @@
+//! `deepid2 select`.
+
+use super::train_patches::{PatchList, patch_list};
+use anyhow::{Result, bail};
+use clap::Args;
+use deepid2::face::index::{AlignedFaces, INDEX};
+use deepid2::face::patches::Patch;
+use deepid2::pipeline::fit::VectorFolder;
+use deepid2::pipeline::people::People;
+use deepid2::pipeline::select::{Inputs, SelectSettings, select};
+use deepid2::pipeline::vectors;
+use deepid2::report::hashes::sha256_of;
+use deepid2::select::risk::Method;
+use deepid2::train::interrupt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// Folder of vectors that `deepid2 extract` made
+    vectors: PathBuf,
+    /// Folder of aligned faces that they were extracted from
+    #[arg(long, value_name = "ALIGNED")]
+    data: PathBuf,
+    /// File for the choice, JSON; one that was interrupted is gone on with
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Patches whose vectors are candidates, such as 0-24,30; by default all in the folder
+    #[arg(long, value_name = "LIST", value_parser = patch_list)]
+    patches: Option<PatchList>,
+    /// Vectors in a group [default: 25, or as many as there are]
+    #[arg(long)]
+    size: Option<usize>,
+    /// Groups, each of vectors that no other has taken [default: 7, or as many as the vectors give]
+    #[arg(long)]
+    groups: Option<usize>,
+    /// A vector is taken back when that costs less than this share of the last gain
+    #[arg(long, allow_negative_numbers = true, default_value_t = SelectSettings::default().nu)]
+    nu: f64,
+    /// Held-out pairs that the choice is judged by
+    #[arg(long, default_value_t = SelectSettings::default().pairs)]
+    pairs: usize,
+    /// Fit PCA and Joint Bayesian to every candidate on whole vectors: slow
+    #[arg(long)]
+    exact: bool,
+    /// Seed that the networks were trained with: it says who was held out
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Share of people that were held out
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0.2, value_name = "SHARE")]
+    validation_fraction: f64,
+}
+
+/// Chooses, or goes on choosing.
+pub fn run(args: &SelectArgs) -> Result<ExitCode> {
+    let patches: Vec<Patch> = match &args.patches {
+        Some(PatchList(patches)) => patches.clone(),
+        None => Patch::all().filter(|patch| vectors::path(&args.vectors, patch.index()).is_file()).collect(),
+    };
+    if patches.is_empty() {
+        bail!("{}: no vectors in it; give a folder that `deepid2 extract` made", args.vectors.display());
+    }
+    if args.out.exists() {
+        bail!("{} already exists; give another --out, or remove it", args.out.display());
+    }
+    let index = AlignedFaces::open(&args.data)?;
+    let people = People::of(&index, args.validation_fraction, args.seed)?;
+    let folder = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
+    let mut settings = SelectSettings { nu: args.nu, pairs: args.pairs, ..SelectSettings::default() };
+    settings.size = args.size.unwrap_or(settings.size);
+    settings.groups = args.groups.unwrap_or(settings.groups);
+    if args.size.is_none() && args.groups.is_none() {
+        settings = settings.fitting(patches.len());
+    }
+    if args.exact {
+        settings.risk.method = Method::Exact;
+    }
+    let inputs = Inputs { vectors: &folder, patches: &patches, people: &people, seed: args.seed };
+    let interrupt = interrupt::installed()?;
+    match select(&inputs, &settings, &args.out, &interrupt, &|text| eprintln!("{text}"))? {
+        Some(selection) => {
+            for (number, group) in selection.groups().iter().enumerate() {
+                println!("group {}: {group:?}", number + 1);
+            }
+            println!("{}", args.out.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            println!("stopped; the same command goes on");
+            Ok(ExitCode::from(interrupt::EXIT_STATUS as u8))
+        }
+    }
+}
