@@ -85,3 +85,58 @@ pub fn hold_out(faces: Vec<Annotated>, share: f64, seed: u64) -> Result<(Vec<Ann
     }
     Ok(sides)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::synth::format_pts;
+    use std::fs;
+
+    #[test]
+    fn pictures_with_landmarks_are_found_at_any_depth() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        let shape: Shape = std::array::from_fn(|i| [i as f32, 2.0 * i as f32]);
+        for picture in [folder.path().join("z.jpg"), deep.join("1.png"), deep.join("without.png")] {
+            fs::write(&picture, "never decoded").unwrap();
+            if !picture.ends_with("without.png") {
+                fs::write(picture.with_extension("pts"), format_pts(&shape)).unwrap();
+            }
+        }
+        let found = open(folder.path()).unwrap();
+        let pictures: Vec<_> = found.faces.iter().map(|face| face.picture.clone()).collect();
+        assert_eq!((pictures, found.without), (vec![deep.join("1.png"), folder.path().join("z.jpg")], 1));
+        assert_eq!(found.faces[0].shape, shape);
+
+        fs::write(deep.join("1.pts"), "version: 1\nn_points: 21\n{\n1 x\n").unwrap();
+        let message = open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("1.pts, line 4"), "{message}");
+        fs::remove_file(deep.join("1.pts")).unwrap();
+        fs::remove_file(folder.path().join("z.pts")).unwrap();
+        let message = open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("none of its 3 pictures"), "{message}");
+        assert!(matches!(open(&folder.path().join("none")), Err(Error::Pictures(_))));
+    }
+
+    #[test]
+    fn sides_are_disjoint_complete_and_a_function_of_the_seed() {
+        let faces: Vec<Annotated> = (0..50)
+            .map(|i| Annotated { picture: format!("{i:02}.jpg").into(), shape: [[i as f32, 0.0]; 21] })
+            .collect();
+        let (train, held_out) = hold_out(faces.clone(), 0.2, 7).unwrap();
+        assert_eq!((train.len(), held_out.len()), (40, 10));
+        let mut both = [train.clone(), held_out.clone()].concat();
+        both.sort_by(|a, b| a.picture.cmp(&b.picture));
+        assert_eq!(both, faces);
+        assert_eq!(hold_out(faces.clone(), 0.2, 7).unwrap(), (train, held_out.clone()));
+        assert_ne!(hold_out(faces.clone(), 0.2, 8).unwrap().1, held_out);
+        assert_eq!(hold_out(faces.clone(), 0.0, 1).unwrap().0, faces);
+        for share in [-0.1, 1.0, f64::NAN] {
+            assert!(matches!(hold_out(faces.clone(), share, 1), Err(Error::Share { .. })));
+        }
+        for share in [0.001, 0.999] {
+            assert!(matches!(hold_out(faces.clone(), share, 1), Err(Error::TooFew { .. })));
+        }
+    }
+}

@@ -148,3 +148,80 @@ impl LandmarkModel {
         Ok(Self { cascade: Cascade { mean, placement, stages }, provenance })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::draw::SCHEME;
+
+    fn model() -> LandmarkModel {
+        let stage = |window: f32| Stage {
+            window,
+            weights: (0..FEATURES * OUTPUTS).map(|i| window + i as f32).collect(),
+            bias: (0..OUTPUTS).map(|i| -window * i as f32).collect(),
+        };
+        LandmarkModel {
+            cascade: Cascade {
+                mean: SCHEME,
+                placement: Placement { scale: 0.4, shift: [0.0, 0.1] },
+                stages: vec![stage(1.2), stage(0.5)],
+            },
+            provenance: Provenance {
+                trained_on: "nobody".into(),
+                pictures: 80,
+                hold_out: 0.2,
+                settings: TrainSettings::with_stages(2),
+                held_out: Some(HeldOut {
+                    pictures: 20,
+                    detected: 19,
+                    error_over_eye_corners: 0.034_567_891_234_5,
+                    error_over_pupils: 0.05,
+                    failures: 0.0,
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn a_saved_model_is_loaded_again_and_equal_models_are_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["a", "b"].map(|name| folder.path().join(name));
+        model().save(&path).unwrap();
+        let loaded = LandmarkModel::load(&path).unwrap();
+        assert_eq!(loaded, model());
+        loaded.save(&other).unwrap();
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(&other).unwrap());
+    }
+
+    type Change<'a> = &'a dyn Fn(&mut Vec<NamedTensor>, &mut BTreeMap<String, String>);
+
+    #[test]
+    fn damaged_and_foreign_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("landmarks.safetensors");
+        model().save(&path).unwrap();
+        let whole = checkpoint::load(&path).unwrap();
+        let refused = |change: Change<'_>, expected: &[&str]| {
+            let (mut tensors, mut entries) = (whole.tensors.clone(), whole.metadata.clone());
+            change(&mut tensors, &mut entries);
+            checkpoint::save(&path, &tensors, &entries).unwrap();
+            let message = LandmarkModel::load(&path).unwrap_err().to_string();
+            assert!(message.contains("landmarks.safetensors"), "{message}");
+            assert!(expected.iter().all(|part| message.contains(part)), "{message}");
+        };
+        refused(&|_, entries| drop(entries.insert("kind".into(), "deepid2-model-1".into())), &["deepid2-model-1"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "3".into())), &["stage3.window"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "1".into())), &["stage2.bias"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "0".into())), &["stages", "1 to 32"]);
+        refused(&|_, entries| drop(entries.insert("provenance".into(), "{}".into())), &["provenance"]);
+        refused(&|_, entries| drop(entries.remove("stages")), &["no entry `stages`"]);
+        refused(&|tensors, _| drop(tensors.remove(0)), &["mean"]);
+        refused(&|tensors, _| tensors[0].values[3] = f32::NAN, &["mean", "not finite"]);
+
+        model().save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(LandmarkModel::load(&path).unwrap_err().to_string().contains("truncated"));
+        assert!(LandmarkModel::load(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+}

@@ -86,3 +86,59 @@ fn tile_places(columns: usize) -> impl Iterator<Item = (usize, usize)> {
 fn width(columns: usize, index: usize) -> usize {
     TILE.min(columns - index * TILE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers without a pattern, from −1 to 1.
+    fn noise(seed: u32, count: usize) -> Vec<f32> {
+        let mut state = seed;
+        (0..count)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_linear_function_is_recovered_across_tiles_and_blocks() {
+        const FEATURES: usize = TILE + 10;
+        let (weights, bias) = (noise(1, FEATURES * 2), [3.0, -5.0]);
+        let mut equations = NormalEquations::new(FEATURES, 2);
+        for block in 0..5 {
+            let x = noise(100 + block, 120 * FEATURES);
+            let y: Vec<f32> = x
+                .chunks_exact(FEATURES)
+                .flat_map(|row| {
+                    [0, 1].map(|k| bias[k] + row.iter().zip(weights.chunks(2)).map(|(x, w)| x * w[k]).sum::<f32>())
+                })
+                .collect();
+            equations.add(&x, &y);
+        }
+        let solution = equations.solve(1e-9).unwrap();
+        for (found, expected) in solution.weights.iter().zip(&weights).chain(solution.bias.iter().zip(&bias)) {
+            assert!((found - expected).abs() < 2e-3, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn one_feature_shrinks_as_the_closed_form_says() {
+        // x = ±1 and y = 2·x + 1: the weight is 2 · var / (var + penalty), the bias stays free.
+        let mut equations = NormalEquations::new(1, 1);
+        equations.add(&[1.0, -1.0], &[3.0, -1.0]);
+        let solution = equations.solve(0.25).unwrap();
+        assert!((solution.weights[0] - 2.0 / 1.25).abs() < 1e-6 && (solution.bias[0] - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn singular_equations_have_no_solution() {
+        let mut equations = NormalEquations::new(2, 1);
+        equations.add(&[1.0, 1.0, 2.0, 2.0], &[1.0, 2.0]);
+        assert_eq!(equations.solve(0.0), None);
+        let mut equations = NormalEquations::new(1, 1);
+        equations.add(&[f32::NAN, 1.0], &[1.0, 2.0]);
+        assert_eq!(equations.solve(1.0), None);
+    }
+}

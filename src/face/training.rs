@@ -395,3 +395,155 @@ fn gaussian(rng: &mut ChaCha8Rng) -> f32 {
     let (u, v): (f32, f32) = (rng.random(), rng.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Small annotated sets of synthetic faces, and a cascade trained on one.
+
+    use super::*;
+    use crate::data::synth::{SynthSpec, write_dataset};
+    use crate::face::annotated;
+    use std::sync::OnceLock;
+    use tempfile::TempDir;
+
+    /// Drawn faces of `identities` people, two pictures each.
+    pub fn faces(identities: u32, seed: u64) -> (TempDir, Vec<Annotated>) {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = SynthSpec { identities, images: 2, seed, size: 96 };
+        write_dataset(folder.path(), &spec, &|| {}).unwrap();
+        let faces = annotated::open(folder.path()).unwrap().faces;
+        (folder, faces)
+    }
+
+    /// Few and small enough for seconds.
+    pub fn settings(stages: usize) -> TrainSettings {
+        TrainSettings { starts: 4, ..TrainSettings::with_stages(stages) }
+    }
+
+    /// Two stages trained on 40 synthetic people.
+    pub fn trained() -> &'static Trained {
+        static TRAINED: OnceLock<Trained> = OnceLock::new();
+        TRAINED.get_or_init(|| train(&faces(40, 1).1, &settings(2), &|_| {}).unwrap())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{faces, settings, trained};
+    use super::*;
+    use crate::face::accuracy::{measure, summary};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn people_who_were_not_trained_on_are_fitted() {
+        let trained = trained();
+        let [start, .., end] = trained.errors[..] else { panic!("{:?}", trained.errors) };
+        assert!(end < 0.3 * start, "{:?}", trained.errors);
+        assert!(trained.errors.is_sorted_by(|a, b| a > b), "{:?}", trained.errors);
+
+        let (_folder, others) = faces(15, 2);
+        let fitted = summary(&measure(&trained.cascade, &others, &|| {}).unwrap()).unwrap();
+        let unmoved = Cascade { stages: vec![], ..trained.cascade.clone() };
+        let unmoved = summary(&measure(&unmoved, &others, &|| {}).unwrap()).unwrap();
+        assert!(fitted.error_over_eye_corners < 0.5 * unmoved.error_over_eye_corners, "{fitted:?} {unmoved:?}");
+        assert!(fitted.error_over_eye_corners < 0.08, "{fitted:?}");
+    }
+
+    #[test]
+    fn shifted_and_stretched_boxes_lead_to_the_same_shape() {
+        let cascade = &trained().cascade;
+        let (_folder, others) = faces(5, 3);
+        let (mut before, mut after) = (0.0, 0.0);
+        for face in &others {
+            let gray = Picture::open(&face.picture).unwrap().gray();
+            let ideal = best_box(&cascade.mean, &face.shape, &cascade.placement);
+            let side = ideal.side();
+            let stretched = FaceBox { x: ideal.x - 0.05 * side, width: 1.1 * side, height: 1.1 * side, ..ideal };
+            for moved in [FaceBox { x: ideal.x + 0.08 * side, ..ideal }, stretched] {
+                let starts = [&ideal, &moved].map(|face| start(&cascade.mean, face, &cascade.placement));
+                let fits = [&ideal, &moved].map(|face| cascade.fit(&gray, face));
+                let apart = |[a, b]: [Shape; 2]| a.iter().zip(&b).map(|(&a, &b)| distance(a, b)).sum::<f32>();
+                before += apart(starts);
+                after += apart(fits);
+            }
+        }
+        assert!(after < 0.4 * before, "{after} of {before}");
+    }
+
+    #[test]
+    fn the_same_seed_trains_the_same_cascade_on_any_number_of_threads() {
+        let (_folder, faces) = faces(4, 4);
+        let settings = TrainSettings { starts: 2, ..settings(1) };
+        let train_on = |threads: usize| {
+            let steps = AtomicUsize::new(0);
+            let count = |_| {
+                steps.fetch_add(1, Ordering::Relaxed);
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let trained = pool.install(|| train(&faces, &settings, &count)).unwrap();
+            assert_eq!(steps.into_inner(), 2 * faces.len(), "searched once, described once");
+            trained
+        };
+        assert_eq!(train_on(1), train_on(3));
+    }
+
+    #[test]
+    fn mirrored_data_have_a_mean_shape_that_is_level() {
+        let (_folder, faces) = faces(10, 5);
+        let mean = mean_shape(faces.iter().map(|face| &face.shape));
+        let centre = middle(&mean);
+        assert!(centre[0].abs() < 1e-4 && centre[1].abs() < 1e-4);
+        assert!((pupil_distance(&mean) - 1.0).abs() < 1e-4);
+        let [left, right] = [super::super::points::LEFT_PUPIL, super::super::points::RIGHT_PUPIL].map(|i| mean[i]);
+        assert!((left[1] - right[1]).abs() < 1e-4 && left[0] < right[0]);
+        // The same shapes turned, stretched and moved have the same mean.
+        let moved: Vec<Shape> = faces
+            .iter()
+            .enumerate()
+            .map(|(i, face)| {
+                let pose = Similarity { a: 1.5, b: 0.1 * i as f32, shift: [3.0, i as f32] };
+                face.shape.map(|point| {
+                    let [x, y] = pose.turn(point);
+                    [x + 3.0, y + i as f32]
+                })
+            })
+            .collect();
+        for (a, b) in mean_shape(moved.iter()).iter().zip(&mean) {
+            assert!(distance(*a, *b) < 1e-3, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        let good = settings(2);
+        for (bad, name) in [
+            (TrainSettings { starts: 0, ..good.clone() }, "starts"),
+            (TrainSettings { ridge: 0.0, ..good.clone() }, "ridge"),
+            (TrainSettings { spread: f32::NAN, ..good.clone() }, "spread"),
+            (TrainSettings { turn: 91.0, ..good.clone() }, "turn"),
+            (TrainSettings { windows: vec![0.0], ..good.clone() }, "window"),
+            (TrainSettings::with_stages(0), "stages"),
+            (TrainSettings::with_stages(33), "stages"),
+        ] {
+            let message = train(&[], &bad, &|_| {}).unwrap_err().to_string();
+            assert!(message.starts_with(name), "{message}");
+        }
+        assert!(matches!(train(&[], &good, &|_| {}), Err(Error::Empty)));
+        let one_spot = Annotated { picture: "face.jpg".into(), shape: [[5.0, 5.0]; LANDMARKS] };
+        let message = train(&[one_spot], &good, &|_| {}).unwrap_err().to_string();
+        assert!(message.starts_with("face.jpg: its pupils"), "{message}");
+    }
+
+    #[test]
+    fn landmarks_outside_the_picture_are_trained_on() {
+        let (folder, mut faces) = faces(3, 6);
+        // The faces cut to their left half: the other landmarks lie outside.
+        for face in &mut faces {
+            let picture = image::open(&face.picture).unwrap().crop_imm(0, 0, 48, 96);
+            face.picture = folder.path().join(face.picture.with_extension("png"));
+            picture.save(&face.picture).unwrap();
+        }
+        let trained = train(&faces, &TrainSettings { starts: 2, ..settings(1) }, &|_| {}).unwrap();
+        assert!(trained.errors[1] < trained.errors[0], "{:?}", trained.errors);
+    }
+}
