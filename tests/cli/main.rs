@@ -7,11 +7,13 @@
 //! | `resuming.rs` | interrupted and killed runs end as the uninterrupted one does |
 //! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
+//! | `datasets.rs` | data sets of every form are opened and checked |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
 
 mod bad_input;
 mod benchmarks;
+mod datasets;
 mod failing_runs;
 mod happy_path;
 mod nets;
