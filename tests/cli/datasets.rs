@@ -10,11 +10,14 @@ use tempfile::TempDir;
 /// Writes a picture that is like no other of another `kind`.
 fn draw(path: &Path, kind: u32) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let wave = |x: u32, y: u32| {
-        let (x, y, phase) = (f64::from(x) / 48.0, f64::from(y) / 48.0, f64::from(kind) * 1.7);
-        100.0 + 40.0 * ((9.0 * x + phase).sin() + (7.0 * y * (1.0 + x) + 2.0 * phase).cos())
+    // Squares of 8 pixels, each of a grey of its own: the finaliser of MurmurHash3 over the kind and the square.
+    let grey = |x: u32, y: u32| {
+        let mut hash = 64 * (1 + kind) + x / 8 + 6 * (y / 8);
+        hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
+        hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
+        (hash ^ hash >> 16) as u8
     };
-    GrayImage::from_fn(48, 48, |x, y| Luma([wave(x, y) as u8])).save(path).unwrap();
+    GrayImage::from_fn(48, 48, |x, y| Luma([grey(x, y)])).save(path).unwrap();
 }
 
 /// LFW's layout: Ann with three pictures, Bob with two, Cid with one.
@@ -125,7 +128,8 @@ fn what_is_no_data_set_is_an_error() {
     };
     fails(&mut check("nowhere"), &["nowhere: no such file or folder"]);
     fails(&mut check(text(&celeba.path().join("img_align_celeba#C"))), &["img_align_celeba#C: no such file"]);
-    fails(&mut check(&format!("{}#A", text(lfw().path()))), &["only CelebA has the parts A and B"]);
+    let lfw = lfw();
+    fails(&mut check(&format!("{}#A", text(lfw.path()))), &["only CelebA has the parts A and B"]);
     fs::remove_file(celeba.path().join("img_align_celeba/000002.png")).unwrap();
     fails(&mut check(text(celeba.path())), &["identity_CelebA.txt, line 2", "1 of 12 listed pictures are missing"]);
     fs::write(celeba.path().join("list_eval_partition.txt"), "000001.jpg 0\r\n000002.jpg seven\r\n").unwrap();
