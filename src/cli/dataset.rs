@@ -124,7 +124,7 @@ impl Set {
 
     fn problems(&self) -> Vec<String> {
         let without = self.annotations.iter().filter(|annotated| annotated.without > 0);
-        let without = without.map(|annotated| format!("{} pictures without {}", annotated.without, annotated.what));
+        let without = without.map(|annotated| format!("pictures without {}: {}", annotated.what, annotated.without));
         self.checked.findings.problems().into_iter().chain(without).collect()
     }
 
@@ -170,10 +170,10 @@ impl Set {
             unreadable.iter().map(|one| &one.message),
         );
         for (exact, across, title) in [
-            (true, true, "files that are under several people, so that a label is wrong"),
+            (true, true, "files under several people, so that a label is wrong"),
             (false, true, "pictures that are, nearly the same, under several people, so that a label is wrong"),
-            (true, false, "files that one person has more than once"),
-            (false, false, "pictures that one person has, nearly the same, more than once (no fault)"),
+            (true, false, "files that one person has twice"),
+            (false, false, "pictures that one person has, nearly the same, twice (no fault)"),
         ] {
             let groups = duplicates.iter().filter(|group| group.exact == exact && (group.people.len() > 1) == across);
             list(title, groups.clone().count(), groups.map(|group| self.describe(group)));
@@ -214,7 +214,7 @@ impl PairsFile {
             Err(message) => vec![message.clone()],
             Ok(list) => match list.people_in_several_folds().len() {
                 0 => Vec::new(),
-                people => vec![format!("{people} people that are in several folds of the pairs")],
+                people => vec![format!("people in several folds of the pairs: {people}")],
             },
         }
     }
@@ -278,7 +278,7 @@ impl PeopleFile {
         match &self.list {
             Err(message) => vec![message.clone()],
             Ok((_, differences)) if differences.is_empty() => Vec::new(),
-            Ok((_, differences)) => vec![format!("{} people whose pictures are not as listed", differences.len())],
+            Ok((_, differences)) => vec![format!("people whose pictures are not as listed: {}", differences.len())],
         }
     }
 
@@ -314,7 +314,7 @@ fn list<T: Display>(title: &str, count: usize, items: impl IntoIterator<Item = T
     if count == 0 {
         return;
     }
-    println!("  {count} {title}:");
+    println!("  {title}: {count}");
     items.into_iter().take(SHOWN).for_each(|item| println!("    {item}"));
     if count > SHOWN {
         println!("    and {} more; --json lists all", count - SHOWN);

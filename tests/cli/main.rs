@@ -8,6 +8,7 @@
 //! | `aligning.rs` | photographs are aligned, patches listed and drawn, and networks trained on them |
 //! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
+//! | `datasets.rs` | data sets of every form are opened and checked |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `faces.rs` | faces and landmarks are found, models of landmarks trained and measured, bad input explained |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
@@ -16,6 +17,7 @@ mod aligning;
 mod bad_input;
 mod benchmarks;
 mod faces;
+mod datasets;
 mod failing_runs;
 mod happy_path;
 mod nets;

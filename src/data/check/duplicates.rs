@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub const MOST_BITS: u32 = 10;
+pub const MOST_BITS: u32 = 12;
 pub const MOST_LEVELS: u32 = 8;
 /// Matches of one picture that are followed: a thousand copies of one picture are one group all the same.
 const MOST_MATCHES: usize = 64;

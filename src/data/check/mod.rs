@@ -85,16 +85,16 @@ impl Findings {
         let mut problems = Vec::new();
         let mut note = |count: usize, what: &str| {
             if count > 0 {
-                problems.push(format!("{count} {what}"));
+                problems.push(format!("{what}: {count}"));
             }
         };
         note(self.unreadable.len(), "unreadable pictures");
         let count = |exact: bool, across: bool| {
             self.duplicates.iter().filter(|group| group.exact == exact && (group.people.len() > 1) == across).count()
         };
-        note(count(true, true), "files that are under several people");
+        note(count(true, true), "files under several people");
         note(count(false, true), "pictures that are, nearly the same, under several people");
-        note(count(true, false), "files that one person has more than once");
+        note(count(true, false), "files that one person has twice");
         problems
     }
 }
@@ -209,7 +209,7 @@ mod tests {
         fs::write(file("person001/text.jpg"), b"no picture").unwrap();
         let dataset = Dataset::open(root.path()).unwrap();
         let findings = check(&dataset, &|| {}).findings;
-        assert_eq!(findings.problems(), ["2 unreadable pictures", "1 files that are under several people"]);
+        assert_eq!(findings.problems(), ["unreadable pictures: 2", "files under several people: 1"]);
         assert_eq!(findings.reasons(), BTreeMap::from([("empty", 1), ("not a picture", 1)]));
         let group = |exact, people: &[&str], pictures: &[&str]| Duplicates {
             exact,
@@ -245,7 +245,7 @@ mod tests {
             shared.pictures[0].pictures,
             [root.path().join("person000/000.png"), other.path().join("stranger/a.png")]
         );
-        assert_eq!(shared.problems(), ["1 people that are in both sets", "1 pictures that are in both sets"]);
+        assert_eq!(shared.problems(), ["people in both sets: 1", "pictures in both sets: 1"]);
     }
 
     #[test]

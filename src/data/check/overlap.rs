@@ -17,12 +17,12 @@ impl Overlap {
     pub fn problems(&self) -> Vec<String> {
         let counts = [(self.people.len(), "people"), (self.pictures.len(), "pictures")];
         let found = counts.into_iter().filter(|&(count, _)| count > 0);
-        found.map(|(count, what)| format!("{count} {what} that are in both sets")).collect()
+        found.map(|(count, what)| format!("{what} in both sets: {count}")).collect()
     }
 }
 
-/// The names that are in both lists, letter case, `_`, `-` and spaces aside, and `007` as `7`. Where both sets number their people
-/// each in its own way, equal numbers mean nothing: the caller must know.
+/// The names that are in both lists, letter case, `_`, `-` and spaces aside, and `007` as `7`. Where either set numbers
+/// its people in its own way, equal numbers mean nothing: the caller must know.
 pub fn people(one: &[String], other: &[String]) -> Vec<[String; 2]> {
     let of_key: HashMap<String, &String> = other.iter().map(|name| (key(name), name)).collect();
     one.iter().filter_map(|name| Some([name.clone(), (*of_key.get(&key(name))?).clone()])).collect()

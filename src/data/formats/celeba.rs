@@ -111,7 +111,7 @@ impl Root {
     ///
     /// # Errors
     /// A malformed list.
-    pub fn landmarks(&self) -> Result<Option<HashMap<String, [[i32; 2]; 5]>>, Error> {
+    pub fn landmarks(&self) -> Result<Option<Annotations<[[i32; 2]; 5]>>, Error> {
         let expected = "a picture and 10 whole numbers, x and y of 5 landmarks";
         self.annotation::<10, _>(LANDMARKS, expected, |n| [0, 2, 4, 6, 8].map(|at| [n[at], n[at + 1]]))
     }
@@ -121,7 +121,7 @@ impl Root {
     ///
     /// # Errors
     /// A malformed list.
-    pub fn boxes(&self) -> Result<Option<HashMap<String, [i32; 4]>>, Error> {
+    pub fn boxes(&self) -> Result<Option<Annotations<[i32; 4]>>, Error> {
         self.annotation::<4, _>(BOXES, "a picture and 4 whole numbers, x, y, width and height", |numbers| numbers)
     }
 
@@ -155,12 +155,15 @@ impl Root {
         name: &str,
         expected: &'static str,
         value: impl Fn([i32; N]) -> T,
-    ) -> Result<Option<HashMap<String, T>>, Error> {
+    ) -> Result<Option<Annotations<T>>, Error> {
         let Some(path) = find_list(&self.folder, name) else { return Ok(None) };
         let table = Table::<N>::read(&path, expected)?;
         Ok(Some(table.rows.into_iter().map(|row| (row.picture, value(row.numbers))).collect()))
     }
 }
+
+/// What a list says of each picture, by the picture's name.
+pub type Annotations<T> = HashMap<String, T>;
 
 /// How many pictures a list has a row for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
