@@ -283,7 +283,7 @@ fn page(
     Ok(ReportPage {
         title: format!("Face verification on {on}"),
         summary: format!(
-            "{} pairs of {} pictures, {}. One DeepID2 network, {} distance; beside it, the distance of raw pixels.",
+            "{} pairs of {} pictures, {}. Distance of one DeepID2 network's vectors ({}); beside it, that of raw pixels.",
             list.pairs.len(),
             list.pictures.len(),
             if list.folds == 1 { "one fold".into() } else { format!("{} folds", list.folds) },
