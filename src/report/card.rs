@@ -3,7 +3,7 @@
 
 use super::hashes::HashedFile;
 use super::number::{Number, rate};
-use super::style::short;
+use super::style::distance;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 
@@ -81,7 +81,7 @@ impl OperatingPoint {
             _ => format!("{:.2} % ({count} of {all})", 100.0 * count as f64 / all as f64),
         };
         vec![
-            format!("Two pictures at most {} apart count as one person; chosen on {}.", short(self.threshold, 6), self.chosen_on),
+            format!("Two pictures at most {} apart count as one person; chosen on {}.", distance(self.threshold), self.chosen_on),
             format!(
                 "On {}: false match rate {}; false non-match rate {}.",
                 self.measured_on,
@@ -166,7 +166,7 @@ const LIMITS: [&str; 4] = [
     "Bias between groups of people (skin, sex, age, origin) has not been measured. Error rates of face verification are known to differ between such groups by large factors; assume that these do.",
     "All figures hold for pictures like those it was evaluated on. Others (masks, dark, blurred, seen from the side, years apart) are worse.",
     "The threshold is a choice, not a fact: another purpose needs another balance of false matches and false non-matches.",
-    "A verdict is a probability in disguise: about as many strangers are taken for one person as the false match rate says, and look-alikes and relatives more often.",
+    "No verdict is certain: of pairs of strangers, the share that the false match rate says are taken for one person; look-alikes and relatives more often.",
 ];
 
 /// The card as text of at most 100 columns, but for hashes with the names of their files.
@@ -191,11 +191,12 @@ impl fmt::Display for ModelCard {
     }
 }
 
-/// `text` in lines of at most `width` characters, broken between words. Words that are longer stay
-/// whole.
+/// `text` in lines of at most `width` characters, broken between words but not between a number and
+/// its `%`. Words that are longer stay whole.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
+    const GLUE: char = '\u{1f}';
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.replace(" %", &format!("{GLUE}%")).split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -204,7 +205,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             _ => lines.push(word.into()),
         }
     }
-    lines
+    lines.into_iter().map(|line| line.replace(GLUE, " ")).collect()
 }
 
 #[cfg(test)]
@@ -275,6 +276,13 @@ mod tests {
     fn cards_read_back() {
         let card = testing::card();
         assert_eq!(serde_json::from_str::<ModelCard>(&serde_json::to_string(&card).unwrap()).unwrap(), card);
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("right in 95 % of\nall", 11), ["right in", "95 % of all"]);
+        assert_eq!(wrapped("a-very-long-word b", 4), ["a-very-long-word", "b"]);
+        assert!(wrapped(" ", 4).is_empty());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn det_svg(curves: &[DetCurve]) -> Result<Svg, Error> {
     }
     let (low, high) = rates(curves);
     let window = normal_deviate(low)..normal_deviate(high);
-    let ticks: Vec<f64> = RATES.into_iter().filter(|rate| (low..=high).contains(rate)).map(normal_deviate).collect();
+    let ticks = ticks(low, high);
     let number = |deviate: f64| {
         let near = |rate: &f64| (normal_deviate(*rate) - deviate).abs() < 1e-9;
         RATES.iter().find(|rate| near(rate)).map_or_else(String::new, |rate| style::short(100.0 * rate, 2))
@@ -68,6 +68,21 @@ fn rates(curves: &[DetCurve]) -> (f64, f64) {
     let low = RATES.into_iter().rev().find(|&rate| rate <= told && rate <= 0.05).unwrap_or(RATES[0]);
     let high = RATES.into_iter().find(|&rate| rate >= 0.6 && rate > 2.0 * worst).unwrap_or(0.99);
     (low, high)
+}
+
+/// The deviates that the axes name: as many of [`RATES`] as leave room for their numbers.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    /// Of the axis, between the middles of two numbers.
+    const APART: f64 = 1.0 / 15.0;
+    let length = normal_deviate(high) - normal_deviate(low);
+    let mut ticks: Vec<f64> = Vec::new();
+    for rate in RATES.into_iter().rev().filter(|rate| (low..=high).contains(rate)) {
+        let deviate = normal_deviate(rate);
+        if ticks.last().is_none_or(|above| above - deviate >= APART * length) {
+            ticks.push(deviate);
+        }
+    }
+    ticks
 }
 
 /// The parts of a line within a square window. What a rate of 0 or 1 makes infinite is left out.
@@ -121,12 +136,22 @@ mod tests {
 
     #[test]
     fn axes_name_rates_and_the_legend_equal_errors() {
-        let texts = texts(&det_svg(&[curve("a <b>", 2.0), curve("chance", 0.0)]).unwrap());
+        let texts = texts(&det_svg(&[curve("a <b>", 2.0)]).unwrap());
         for text in ["0.2", "0.5", "1", "2", "5", "10", "20", "40", "60", "false rejection rate (FRR), %"] {
             assert!(texts.iter().any(|found| found == text), "{text}: {texts:?}");
         }
         assert!(texts.iter().any(|text| text.starts_with("a <b>: EER 15.")), "{texts:?}");
         assert!(matches!(det_svg(&[]), Err(Error::NothingToDraw { .. })));
+    }
+
+    #[test]
+    fn numbers_have_room() {
+        for (low, high) in [(0.0001, 0.99), (0.0005, 0.6), (0.01, 0.6)] {
+            let ticks = ticks(low, high);
+            let length = normal_deviate(high) - normal_deviate(low);
+            assert!(ticks.len() >= 7 && ticks.windows(2).all(|two| two[0] - two[1] >= length / 15.0), "{ticks:?}");
+        }
+        texts(&det_svg(&[curve("chance", 0.0), curve("reversed", -2.0)]).unwrap());
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn histogram_svg(histogram: &Histogram) -> Result<Svg, Error> {
         if let Some(at) = threshold.filter(|at| at.is_finite()) {
             let stroke = INK.stroke_width(LINE_WIDTH);
             chart.draw_series(DashedLineSeries::new([(at, 0.0), (at, percent.end)], 6, 4, stroke))?;
-            let text = format!("threshold {}: nearer pairs are accepted", style::short(at, 4));
+            let text = format!("threshold {}: nearer pairs are accepted", style::distance(at));
             legend.push((Sample::Dashed(stroke), text));
         }
         frame::legend(&legend_area, &legend)

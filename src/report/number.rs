@@ -81,8 +81,13 @@ impl Number {
 
     /// The interval, such as `95 % interval 86.10 to 88.42 %`.
     pub fn interval_text(&self) -> Option<String> {
+        Some(format!("95 % interval {}", self.range_text()?))
+    }
+
+    /// The ends of the interval, such as `86.10 to 88.42 %`.
+    pub fn range_text(&self) -> Option<String> {
         let Interval { low, high } = self.interval?;
-        Some(format!("95 % interval {} to {}{}", self.digits(low), self.digits(high), self.suffix()))
+        Some(format!("{} to {}{}", self.digits(low), self.digits(high), self.suffix()))
     }
 
     fn digits(&self, value: f64) -> String {

@@ -11,6 +11,9 @@ const SIZE: (u32, u32) = (760, 560);
 /// Eigenvalues below this share of the largest are rounding errors.
 const NEGLIGIBLE: f64 = 1e-12;
 
+/// Number and size of each eigenvalue.
+type Line = Vec<(f64, f64)>;
+
 /// The eigenvalues of one verifier, in any order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
@@ -38,13 +41,13 @@ pub fn spectra_svg(spectra: &[Spectrum]) -> Result<Svg, Error> {
     if largest <= 0.0 {
         return Err(Error::NothingToDraw { plot: PLOT, needed: "expected at least one positive eigenvalue" });
     }
-    let descending = |values: &[f64]| -> Vec<(f64, f64)> {
+    let descending = |values: &[f64]| -> Line {
         let mut kept: Vec<f64> =
             values.iter().copied().filter(|v| v.is_finite() && *v > NEGLIGIBLE * largest).collect();
         kept.sort_unstable_by(|a, b| b.total_cmp(a));
         (1..).map(f64::from).zip(kept).collect()
     };
-    let lines: Vec<(&str, [Vec<(f64, f64)>; 2])> =
+    let lines: Vec<(&str, [Line; 2])> =
         spectra.iter().map(|s| (s.name.as_str(), [descending(&s.between), descending(&s.within)])).collect();
     let points = || lines.iter().flat_map(|(_, kinds)| kinds.iter().flatten());
     let smallest = points().map(|point| point.1).fold(largest, f64::min);

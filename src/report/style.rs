@@ -76,6 +76,12 @@ pub fn short(value: f64, decimals: usize) -> String {
     (if text == "-0" { "0" } else { text }).to_owned()
 }
 
+/// A distance or threshold to five significant digits, whatever its size.
+pub fn distance(value: f64) -> String {
+    let power = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    short(value, (4.0 - power).clamp(0.0, 12.0) as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,5 +110,9 @@ mod tests {
             assert_eq!(short(value, 3), text);
         }
         assert_eq!(short(100.4, 0), "100");
+        assert_eq!(
+            [0.0, 5014.983533, -1.234567, 0.001234567, 7.5, 123456.7].map(distance),
+            ["0", "5015", "-1.2346", "0.0012346", "7.5", "123457"].map(String::from)
+        );
     }
 }

@@ -15,7 +15,9 @@
 //!
 //! What belongs to a single pair of different people, not to either person, enters with the variance
 //! of a product, (1+1)(1+1) − 1 = 3 times its own. Where most people are in one or two pairs only, as
-//! in LFW, the intervals are therefore rather too wide than too narrow.
+//! in LFW, the intervals are therefore rather too wide than too narrow. Thresholds of folds that are
+//! chosen on reweighted pairs are noisier, too, so that the interval of the accuracy reaches further
+//! down than up.
 
 use super::Error;
 use super::summary::REPORTED_FARS;

@@ -9,6 +9,7 @@
 //! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
 //! | `datasets.rs` | data sets of every form are opened and checked |
+//! | `reports.rs` | `eval` writes a page, intervals, View 1 and DET curves, and refuses what they cannot be made from |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `faces.rs` | faces and landmarks are found, models of landmarks trained and measured, bad input explained |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
@@ -22,4 +23,5 @@ mod failing_runs;
 mod happy_path;
 mod nets;
 mod program;
+mod reports;
 mod resuming;

@@ -80,13 +80,13 @@ fn number_table(table: &NumberTable) -> Markup {
     html! {
         h3 { (table.title) }
         div.scroll { table {
-            thead { tr { th scope="col" { "Number" } th.figures scope="col" { "Value" } th scope="col" { "Interval" } th scope="col" { "How" } } }
+            thead { tr { th scope="col" { "Number" } th.figures scope="col" { "Value" } th.figures scope="col" { "95 % interval" } th scope="col" { "How" } } }
             tbody {
                 @for number in &table.numbers {
                     tr {
                         th scope="row" { (number.name) }
                         td.figures { (number.value_text()) }
-                        td { (number.interval_text().unwrap_or_else(|| "–".into())) }
+                        td.figures { (number.range_text().unwrap_or_else(|| "–".into())) }
                         td { (number.note.as_deref().unwrap_or_default()) }
                     }
                 }
@@ -98,7 +98,7 @@ fn number_table(table: &NumberTable) -> Markup {
 fn view1(view: &View1) -> Markup {
     html! {
         p {
-            "Threshold " (style::short(view.chosen.distance, 6)) ", chosen on " (view.training_pairs)
+            "Threshold " (style::distance(view.chosen.distance)) ", chosen on " (view.training_pairs)
             " pairs, where it is right in " (percent(view.chosen.accuracy)) ". On the other "
             (view.test_pairs) " pairs it is right in " strong { (percent(view.tested.accuracy)) }
             ": it accepts " (percent(view.tested.false_acceptance_rate)) " of the pairs of different people and rejects "
@@ -114,7 +114,7 @@ fn folds(folds: &CrossValidation) -> Markup {
             thead { tr { th scope="col" { "Fold" } th.figures scope="col" { "Threshold" } th.figures scope="col" { "Accuracy" } } }
             tbody {
                 @for fold in &folds.folds {
-                    tr { th scope="row" { (fold.fold + 1) } td.figures { (style::short(fold.threshold, 6)) } td.figures { (percent(fold.accuracy)) } }
+                    tr { th scope="row" { (fold.fold + 1) } td.figures { (style::distance(fold.threshold)) } td.figures { (percent(fold.accuracy)) } }
                 }
             }
             tfoot {
@@ -147,7 +147,7 @@ fn pair_group(group: &PairGroup) -> Markup {
                 figure.pair {
                     div.two { @for picture in &pair.pictures { (image(picture)) } }
                     figcaption {
-                        div.value { "distance " (style::short(pair.distance, 4)) }
+                        div.value { "distance " (style::distance(pair.distance)) }
                         @for picture in &pair.pictures { div.name { (picture.caption()) } }
                     }
                 }
