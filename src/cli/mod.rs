@@ -3,9 +3,11 @@
 mod align;
 mod bench;
 mod demo;
+mod detect;
 mod devices;
 mod embed;
 mod eval;
+mod landmarks;
 mod patches;
 mod synth;
 mod train;
@@ -55,6 +57,10 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Time training steps, extraction and kernels on this machine's GPU
     Bench(bench::BenchArgs),
+    /// Find the faces in photographs
+    Detect(detect::DetectArgs),
+    /// Train, measure and paint the landmarks of faces
+    Landmarks(Box<landmarks::LandmarksArgs>),
     /// Make faces, train on them and verify people never seen in training
     Demo(demo::DemoArgs),
 }
@@ -75,6 +81,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Embed(args) => embed::run(&args, open),
         Command::Eval(args) => eval::run(&args, open),
         Command::Bench(args) => bench::run(&args, || Ok(open()?)),
+        Command::Detect(args) => detect::run(&args),
+        Command::Landmarks(args) => landmarks::run(&args),
         Command::Demo(args) => demo::run(&args, &open()?),
     }
 }

@@ -35,7 +35,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What a random stream is for: streams of different purposes are independent under one seed.
 #[derive(Clone, Copy)]
-enum Purpose {
+pub(crate) enum Purpose {
     Split = 1,
     BatchPairs = 2,
     Augmentation = 3,
@@ -43,10 +43,12 @@ enum Purpose {
     SynthIdentity = 5,
     SynthPicture = 6,
     SynthNoise = 7,
+    LandmarkStarts = 20,
+    LandmarkFolds = 21,
 }
 
 /// The random stream number `stream` (a step, say) of `purpose` under the user's `seed`.
-fn random_stream(seed: u64, purpose: Purpose, stream: u64) -> ChaCha8Rng {
+pub(crate) fn random_stream(seed: u64, purpose: Purpose, stream: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8] = purpose as u8;

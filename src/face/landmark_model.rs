@@ -18,14 +18,13 @@ use super::detect::FaceBox;
 use super::picture::Gray;
 use super::points::{LANDMARKS, Shape};
 use super::sdm::{Cascade, FEATURES, OUTPUTS, Placement, Stage};
+use super::training::{MOST_STAGES, TrainSettings};
 use crate::model::checkpoint::{self, NamedTensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const KIND: &str = "deepid2-landmarks-1";
-/// More stages than anyone trains; a number beyond it is damage.
-const MOST_STAGES: usize = 32;
 
 /// Why a landmark model cannot be saved or loaded. Every message names the file.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +48,9 @@ pub struct Provenance {
     pub trained_on: String,
     /// Pictures that it was trained on.
     pub pictures: usize,
-    /// The pictures of [`HeldOut`] are a pure function of this, `hold_out` and the folder.
-    pub seed: u64,
-    /// Share of the pictures that were held out.
+    /// Share of the pictures that were held out: with the settings' seed and the folder it says which.
     pub hold_out: f64,
-    /// Starts a picture.
-    pub starts: usize,
-    /// Ridge penalty.
-    pub ridge: f64,
+    pub settings: TrainSettings,
     /// What the held-out pictures gave; none where none was held out.
     pub held_out: Option<HeldOut>,
 }
@@ -65,6 +59,8 @@ pub struct Provenance {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
     pub pictures: usize,
+    /// Pictures in which the detector found the face; the other errors are from ideal boxes.
+    pub detected: usize,
     /// Mean over pictures of the mean distance of the 21 landmarks, over the distance of the outer
     /// eye corners.
     pub error_over_eye_corners: f64,
@@ -150,5 +146,80 @@ impl LandmarkModel {
         }
         file.expect_all_taken()?;
         Ok(Self { cascade: Cascade { mean, placement, stages }, provenance })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::draw::SCHEME;
+
+    fn model() -> LandmarkModel {
+        let stage = |window: f32| Stage {
+            window,
+            weights: (0..FEATURES * OUTPUTS).map(|i| window + i as f32).collect(),
+            bias: (0..OUTPUTS).map(|i| -window * i as f32).collect(),
+        };
+        LandmarkModel {
+            cascade: Cascade {
+                mean: SCHEME,
+                placement: Placement { scale: 0.4, shift: [0.0, 0.1] },
+                stages: vec![stage(1.2), stage(0.5)],
+            },
+            provenance: Provenance {
+                trained_on: "nobody".into(),
+                pictures: 80,
+                hold_out: 0.2,
+                settings: TrainSettings::with_stages(2),
+                held_out: Some(HeldOut {
+                    pictures: 20,
+                    detected: 19,
+                    error_over_eye_corners: 0.034_567_891_234_5,
+                    error_over_pupils: 0.05,
+                    failures: 0.0,
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn a_saved_model_is_loaded_again_and_equal_models_are_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["a", "b"].map(|name| folder.path().join(name));
+        model().save(&path).unwrap();
+        let loaded = LandmarkModel::load(&path).unwrap();
+        assert_eq!(loaded, model());
+        loaded.save(&other).unwrap();
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(&other).unwrap());
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("landmarks.safetensors");
+        model().save(&path).unwrap();
+        let whole = checkpoint::load(&path).unwrap();
+        let refused = |change: &dyn Fn(&mut Vec<NamedTensor>, &mut BTreeMap<String, String>), expected: &[&str]| {
+            let (mut tensors, mut entries) = (whole.tensors.clone(), whole.metadata.clone());
+            change(&mut tensors, &mut entries);
+            checkpoint::save(&path, &tensors, &entries).unwrap();
+            let message = LandmarkModel::load(&path).unwrap_err().to_string();
+            assert!(message.contains("landmarks.safetensors"), "{message}");
+            assert!(expected.iter().all(|part| message.contains(part)), "{message}");
+        };
+        refused(&|_, entries| drop(entries.insert("kind".into(), "deepid2-model-1".into())), &["deepid2-model-1"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "3".into())), &["stage3.window"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "1".into())), &["stage2.bias"]);
+        refused(&|_, entries| drop(entries.insert("stages".into(), "0".into())), &["stages", "1 to 32"]);
+        refused(&|_, entries| drop(entries.insert("provenance".into(), "{}".into())), &["provenance"]);
+        refused(&|_, entries| drop(entries.remove("stages")), &["no entry `stages`"]);
+        refused(&|tensors, _| drop(tensors.remove(0)), &["mean"]);
+        refused(&|tensors, _| tensors[0].values[3] = f32::NAN, &["mean", "not finite"]);
+
+        model().save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(LandmarkModel::load(&path).unwrap_err().to_string().contains("truncated"));
+        assert!(LandmarkModel::load(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
     }
 }

@@ -8,7 +8,13 @@
 //! | [`detect`] | where faces are (SeetaFace, through the `rustface` crate) |
 //! | [`sift`] | the 128-d descriptor of the surroundings of a point |
 //! | [`sdm`] | the Supervised Descent Method: a cascade of ridge regressions from a face box to landmarks |
+//! | [`annotated`] | folders of pictures with `.pts` files, and which are held out |
+//! | [`boxes`] | how detected boxes and annotated landmarks lie to each other |
+//! | [`ridge`] | linear regression with a penalty, on more rows than memory holds |
+//! | [`training`] | fits the cascade to annotated pictures |
 //! | [`landmark_model`] | a trained cascade and its file |
+//! | [`accuracy`] | how far a model's landmarks are from the annotated ones |
+//! | [`draw`] | landmarks painted on pictures, and the list of the 21 drawn |
 //! | [`similarity`] | least-squares similarity transforms (Umeyama) |
 //! | [`canonical`] | the frame of aligned pictures and the average face in it |
 //! | [`mod@align`] | a picture resampled to the frame |
@@ -18,10 +24,14 @@
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
 //! | [`sheet`] | the contact sheet of a face's patches |
 
+pub mod accuracy;
 pub mod align;
 pub mod aligner;
+pub mod annotated;
+pub mod boxes;
 pub mod canonical;
 pub mod detect;
+pub mod draw;
 pub mod index;
 pub mod landmark_model;
 pub mod patch_cut;
@@ -29,9 +39,11 @@ pub mod patches;
 pub mod picture;
 pub mod points;
 pub mod pts;
+pub mod ridge;
 pub mod sdm;
 pub mod sheet;
 pub mod sift;
 pub mod similarity;
+pub mod training;
 
 pub use points::{LANDMARK_NAMES, LANDMARKS, MIRRORED_LANDMARKS, Shape};

@@ -236,3 +236,99 @@ fn sample(gray: &Gray, middle: [f32; 2], right: [f32; 2], down: [f32; 2], patch:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::draw::SCHEME;
+    use crate::face::points::distance;
+    use proptest::prelude::*;
+
+    fn mean() -> Shape {
+        let centre = middle(&SCHEME);
+        SCHEME.map(|point| [point[0] - centre[0], point[1] - centre[1]])
+    }
+
+    const PLACEMENT: Placement = Placement { scale: 0.4, shift: [0.0, 0.02] };
+
+    /// A cascade that moves every landmark by a small linear function of what it sees.
+    fn cascade() -> Cascade {
+        let weights = (0..FEATURES * OUTPUTS).map(|i| 0.02 * ((i as f32 * 12.9898).sin() * 0.5)).collect();
+        let bias = (0..OUTPUTS).map(|i| 0.05 * (i as f32).sin()).collect();
+        Cascade { mean: mean(), placement: PLACEMENT, stages: vec![Stage { window: 0.8, weights, bias }] }
+    }
+
+    /// Smooth blobs: resampling them hardly changes them.
+    fn blobs(width: usize, height: usize, scale: f32, shift: [f32; 2]) -> Gray {
+        let luma = |x: f32, y: f32| 128.0 + 60.0 * ((0.11 * x).sin() + (0.07 * y + 0.05 * x).cos());
+        let at = |i: usize| [((i % width) as f32 - shift[0]) / scale, ((i / width) as f32 - shift[1]) / scale];
+        let pixels = (0..width * height).map(|i| at(i)).map(|[x, y]| luma(x, y)).collect();
+        Gray { width, height, pixels }
+    }
+
+    proptest! {
+        #[test]
+        fn the_nearest_similarity_is_found(a in -3.0f32..3.0, b in 0.1f32..3.0, x in -50.0f32..50.0, y in -50.0f32..50.0) {
+            let truth = Similarity { a, b, shift: [x, y] };
+            let to = mean().map(|point| { let [u, v] = truth.turn(point); [u + x, v + y] });
+            let found = Similarity::nearest(&mean(), &to);
+            prop_assert!((found.a - a).abs() < 1e-3 && (found.b - b).abs() < 1e-3);
+            prop_assert!((found.shift[0] - x).abs() < 1e-3 && (found.shift[1] - y).abs() < 1e-3);
+            let back = found.turn_back(found.turn([0.3, -0.7]));
+            prop_assert!((back[0] - 0.3).abs() < 1e-4 && (back[1] + 0.7).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn the_fit_follows_the_picture_and_the_box() {
+        let cascade = cascade();
+        let (small, large) = (blobs(160, 150, 1.0, [0.0; 2]), blobs(420, 400, 2.0, [31.0, 17.0]));
+        let face = FaceBox { x: 40.0, y: 35.0, width: 80.0, height: 80.0, score: 1.0 };
+        let moved = FaceBox { x: 2.0 * 40.0 + 31.0, y: 2.0 * 35.0 + 17.0, width: 160.0, height: 160.0, score: 1.0 };
+        let start = start(&cascade.mean, &face, &PLACEMENT);
+        let (a, b) = (cascade.fit(&small, &face), cascade.fit(&large, &moved));
+        assert!(a.iter().zip(&start).any(|(a, b)| distance(*a, *b) > 1.0), "the stage moves something");
+        for (a, b) in a.iter().zip(&b) {
+            let expected = [2.0 * a[0] + 31.0, 2.0 * a[1] + 17.0];
+            assert!(distance(expected, *b) < 0.3, "{expected:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn boxes_outside_the_picture_and_of_no_size_give_finite_shapes() {
+        let cascade = cascade();
+        let gray = blobs(50, 40, 1.0, [0.0; 2]);
+        for (x, y, side) in [(-500.0, 900.0, 30.0), (10.0, 10.0, 0.0), (-5.0, -5.0, 4000.0), (49.0, 39.0, 1e-3)] {
+            let face = FaceBox { x, y, width: side, height: side, score: 0.0 };
+            for gray in [&gray, &blobs(1, 1, 1.0, [0.0; 2])] {
+                let shape = cascade.fit(gray, &face);
+                assert!(shape.as_flattened().iter().all(|value| value.is_finite()), "{face:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_turned_pose_samples_the_turned_patch() {
+        let gray = blobs(FRAME_SIDE, FRAME_SIDE, 1.0, [0.0; 2]);
+        // The same picture turned by a quarter: what was to the right is below.
+        let turned = Gray {
+            pixels: (0..FRAME_SIDE * FRAME_SIDE)
+                .map(|i| gray.pixels[(FRAME_SIDE - 1 - i % FRAME_SIDE) * FRAME_SIDE + i / FRAME_SIDE])
+                .collect(),
+            ..gray
+        };
+        let window = Window { left: 0.0, top: 0.0, scale: 1.0, width: FRAME_SIDE, height: FRAME_SIDE };
+        let centre = (FRAME_SIDE as f32 - 1.0) / 2.0;
+        let shape = mean().map(|[x, y]| [centre + 40.0 * x, centre + 40.0 * y]);
+        let shape_turned = shape.map(|[x, y]| [2.0 * centre - y, x]);
+        let describe = |gray: &Gray, shape: &Shape| {
+            let pose = Similarity::nearest(&mean(), shape);
+            let mut features = vec![0.0; FEATURES];
+            Frame::from_gray(gray.clone(), window).describe(&Sift::new(), shape, &pose, 0.8, &mut features);
+            features
+        };
+        for (a, b) in describe(&gray, &shape).iter().zip(describe(&turned, &shape_turned)) {
+            assert!((a - b).abs() < 2e-3, "{a} {b}");
+        }
+    }
+}

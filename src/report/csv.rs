@@ -51,7 +51,7 @@ pub fn write_csv(
 }
 
 /// A field in quotes where it holds a separator, a quote or a line break.
-pub(crate) fn quoted(field: &str) -> Cow<'_, str> {
+pub fn quoted(field: &str) -> Cow<'_, str> {
     if field.contains([',', '"', '\n', '\r']) {
         Cow::Owned(format!("\"{}\"", field.replace('"', "\"\"")))
     } else {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`curve`] | losses and validation accuracy over training |
 //! | [`roc`](mod@roc) | ROC curves |
+//! | [`cumulative`] | cumulative error curves of landmarks |
 //! | [`npy`] | embeddings as a NumPy array |
 //! | [`csv`] | embeddings as comma-separated values |
 //!
 //! Every file appears whole or not at all, see [`crate::files`].
 
 pub mod csv;
+pub mod cumulative;
 pub mod curve;
 pub mod npy;
 pub mod roc;
@@ -20,7 +22,8 @@ use plotters::drawing::DrawingAreaErrorKind;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use csv::write_csv;
+pub use csv::{quoted, write_csv};
+pub use cumulative::cumulative_errors;
 pub use curve::{CurvePoint, training_curve};
 pub use npy::write_npy;
 pub use roc::{FarAxis, roc};
