@@ -18,14 +18,14 @@ const CHUNK: usize = 64;
 pub struct DetectArgs {
     /// A picture, or a folder searched to any depth
     path: PathBuf,
-    #[command(flatten)]
-    search: SearchArgs,
     /// Print one JSON object a picture
     #[arg(long, conflicts_with = "csv")]
     json: bool,
     /// Print comma-separated values, a line a face and a line a picture without one
     #[arg(long)]
     csv: bool,
+    #[command(flatten)]
+    search: SearchArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

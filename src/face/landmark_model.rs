@@ -193,13 +193,15 @@ mod tests {
         assert!(std::fs::read(&path).unwrap() == std::fs::read(&other).unwrap());
     }
 
+    type Change<'a> = &'a dyn Fn(&mut Vec<NamedTensor>, &mut BTreeMap<String, String>);
+
     #[test]
     fn damaged_and_foreign_files_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("landmarks.safetensors");
         model().save(&path).unwrap();
         let whole = checkpoint::load(&path).unwrap();
-        let refused = |change: &dyn Fn(&mut Vec<NamedTensor>, &mut BTreeMap<String, String>), expected: &[&str]| {
+        let refused = |change: Change<'_>, expected: &[&str]| {
             let (mut tensors, mut entries) = (whole.tensors.clone(), whole.metadata.clone());
             change(&mut tensors, &mut entries);
             checkpoint::save(&path, &tensors, &entries).unwrap();

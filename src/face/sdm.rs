@@ -262,7 +262,7 @@ mod tests {
     fn blobs(width: usize, height: usize, scale: f32, shift: [f32; 2]) -> Gray {
         let luma = |x: f32, y: f32| 128.0 + 60.0 * ((0.11 * x).sin() + (0.07 * y + 0.05 * x).cos());
         let at = |i: usize| [((i % width) as f32 - shift[0]) / scale, ((i / width) as f32 - shift[1]) / scale];
-        let pixels = (0..width * height).map(|i| at(i)).map(|[x, y]| luma(x, y)).collect();
+        let pixels = (0..width * height).map(at).map(|[x, y]| luma(x, y)).collect();
         Gray { width, height, pixels }
     }
 

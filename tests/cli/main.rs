@@ -9,11 +9,13 @@
 //! | `nets.rs` | networks trained at once become what each becomes alone |
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
+//! | `faces.rs` | faces and landmarks are found, models of landmarks trained and measured, bad input explained |
 //! | `failing_runs.rs` | divergence, full disks and impossible folders leave earlier results alone |
 
 mod aligning;
 mod bad_input;
 mod benchmarks;
+mod faces;
 mod failing_runs;
 mod happy_path;
 mod nets;
