@@ -50,6 +50,15 @@ impl Cut {
         })
     }
 
+    /// The same without a margin: what validation sees.
+    #[must_use]
+    pub fn without_margin(&self) -> Self {
+        match self {
+            Self::Centre(spec) => Self::Centre(spec.without_margin()),
+            Self::Patch { cut, faces } => Self::Patch { cut: PatchCut { margin: 0, ..*cut }, faces: Arc::clone(faces) },
+        }
+    }
+
     /// Size of what is cut.
     #[must_use]
     pub fn spec(&self) -> CropSpec {
@@ -126,6 +135,7 @@ mod tests {
         assert_eq!((middle.sides(), middle.side(true)), (&[Side::Own][..], Side::Own));
         let spec = middle.spec();
         assert_eq!((spec.height, spec.width, spec.channels, spec.margin), (31, 39, 1, 1));
+        assert_eq!(middle.without_margin().spec(), spec.without_margin());
         let centre = Cut::from(CropSpec::default());
         assert_eq!((centre.sides(), centre.side(true)), (&[Side::Own][..], Side::Own));
     }

@@ -12,6 +12,9 @@ use super::canonical::{HEIGHT, WIDTH};
 use super::similarity::Similarity;
 use image::RgbImage;
 
+/// The sum over a square of 2¹² pixels still fits 32 bits; no picture that can be decoded has a face that needs more.
+const MOST_HALVINGS: f64 = 12.0;
+
 /// A face in the frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aligned {
@@ -30,7 +33,7 @@ pub fn align(picture: &RgbImage, to_frame: &Similarity) -> Aligned {
     let from_frame = to_frame.inverse();
     let mut source = Source { pixels: picture.as_raw(), width: picture.width(), height: picture.height() };
     let mut to_source = from_frame;
-    let halvings = from_frame.scale().log2().floor().clamp(0.0, 30.0) as u32;
+    let halvings = from_frame.scale().log2().floor().clamp(0.0, MOST_HALVINGS) as u32;
     let averaged;
     if halvings > 0 {
         let (pixels, width, height, to_averaged) = average(&source, &from_frame, 1 << halvings);
@@ -39,9 +42,10 @@ pub fn align(picture: &RgbImage, to_frame: &Similarity) -> Aligned {
         to_source = from_frame.then(&to_averaged);
     }
     let mut out = RgbImage::new(WIDTH, HEIGHT);
+    let triangles = (to_source.scale() > 1.0).then(|| Triangles::new(&to_source));
     for (x, y, pixel) in out.enumerate_pixels_mut() {
         let at = to_source.apply_f64([f64::from(x), f64::from(y)]);
-        let colour = if to_source.scale() <= 1.0 { source.interpolate(at) } else { source.filter(at, &to_source) };
+        let colour = triangles.as_ref().map_or_else(|| source.interpolate(at), |filter| source.filter(at, filter));
         pixel.0 = colour.map(|value| (value + 0.5) as u8);
     }
     Aligned { picture: out, outside: outside(picture, &from_frame) }
@@ -58,6 +62,23 @@ fn outside(picture: &RgbImage, from_frame: &Similarity) -> f32 {
         })
         .count();
     count as f32 / (WIDTH * HEIGHT) as f32
+}
+
+/// The filter of a frame pixel: triangles along both axes of the frame that reach to the neighbouring pixels.
+struct Triangles {
+    /// A step of a source pixel along x is (a, b) in the frame; along y, (−b, a).
+    a: f32,
+    b: f32,
+    /// How far the filter reaches along the source's axes.
+    reach: f64,
+}
+
+impl Triangles {
+    fn new(to_source: &Similarity) -> Self {
+        let [a, b, ..]: [f64; 4] = to_source.inverse().into();
+        let [x, y, ..]: [f64; 4] = (*to_source).into();
+        Self { a: a as f32, b: b as f32, reach: x.abs() + y.abs() }
+    }
 }
 
 /// Interleaved RGB pixels.
@@ -93,13 +114,9 @@ impl Source<'_> {
         })
     }
 
-    /// The mean of the pixels about `at` that lie within one pixel of the frame along both of its axes, weighted by
-    /// triangles. `to_source` takes the frame to these pixels and shrinks: its scale is at least 1.
-    fn filter(&self, [x, y]: [f64; 2], to_source: &Similarity) -> [f32; 3] {
-        let [a, b, ..]: [f64; 4] = to_source.inverse().into();
-        let [ra, rb, ..]: [f64; 4] = (*to_source).into();
-        let reach = ra.abs() + rb.abs();
-        let (a, b) = (a as f32, b as f32);
+    /// The mean of the pixels about (x, y) that lie within one pixel of the frame along both of its axes, weighted by
+    /// triangles. The frame must not enlarge: then there is one.
+    fn filter(&self, [x, y]: [f64; 2], &Triangles { a, b, reach }: &Triangles) -> [f32; 3] {
         let mut sums = [0.0f32; 3];
         let mut total = 0.0;
         let (first, last) = ((x - reach).ceil() as i64, (x + reach).floor() as i64);

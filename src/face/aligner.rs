@@ -511,6 +511,7 @@ mod tests {
     use crate::face::landmark_model::Provenance;
     use crate::face::points::{LEFT_PUPIL, RIGHT_PUPIL};
     use crate::face::sdm::{Cascade, Placement};
+    use crate::face::training::TrainSettings;
     use std::cell::Cell;
     use std::collections::BTreeMap;
     use std::fs;
@@ -693,10 +694,8 @@ mod tests {
         let provenance = Provenance {
             trained_on: "nothing".into(),
             pictures: 0,
-            seed: 0,
             hold_out: 0.0,
-            starts: 0,
-            ridge: 0.0,
+            settings: TrainSettings::default(),
             held_out: None,
         };
         let model = Box::new(LandmarkModel { cascade, provenance });

@@ -15,6 +15,8 @@ pub(super) struct TrainingData {
     pub spec: NetSpec,
     pub images: Arc<ImageStore>,
     pub sampler: PairSampler,
+    /// What is cut from all pictures.
+    pub cut: Cut,
     /// Identities held out; none where validation is off.
     pub validation: Dataset,
     /// In words, for model files.
@@ -28,6 +30,8 @@ impl TrainingData {
     /// A data set that cannot be read, split or trained on.
     pub fn load(config: &TrainConfig, cache_bytes: u64, say: &dyn Fn(String)) -> Result<Self, Error> {
         let dataset = Dataset::open(&config.data)?;
+        // Before anything that a folder which is not aligned to the end would also fail at.
+        let cut = Cut::new(config.crop, config.patch, &dataset.flatten().0)?;
         let Split { training, validation } = match config.validation_fraction {
             0.0 => Split { training: dataset, validation: Dataset { identities: vec![] } },
             fraction => split_identities(&dataset, fraction, config.seed)?,
@@ -45,9 +49,7 @@ impl TrainingData {
         let spec = config.spec(training.identities.len());
         spec.check()?;
         let sampler = PairSampler::new(&training, config.batch, config.same_ratio, config.seed)?;
-        let (pictures, _) = training.flatten();
-        let cut = Cut::new(config.crop, config.patch, &pictures)?;
-        let images = Arc::new(ImageStore::load(pictures, cut, cache_bytes, &|| {})?);
-        Ok(Self { spec, images, sampler, validation, trained_on })
+        let images = Arc::new(ImageStore::load(training.flatten().0, cut.clone(), cache_bytes, &|| {})?);
+        Ok(Self { spec, cut, images, sampler, validation, trained_on })
     }
 }

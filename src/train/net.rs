@@ -99,14 +99,7 @@ impl<'a> NetRun<'a> {
                 let mut copy = (number.nets > 1).then(Store::new);
                 let store = copy.as_mut().unwrap_or(&mut shared.store);
                 let draw = (config.validation_pairs, config.seed, config.mirror);
-                let validation = Validation::new(
-                    shared.gpu,
-                    &model.spec,
-                    store,
-                    &data.validation,
-                    (config.crop, config.patch),
-                    draw,
-                )?;
+                let validation = Validation::new(shared.gpu, &model.spec, store, &data.validation, &data.cut, draw)?;
                 Some(NetValidation { validation, copy })
             }
         };

@@ -1,12 +1,10 @@
 //! Verification of identities that training never saw.
 
 use super::Error;
-use crate::data::crop::CropSpec;
 use crate::data::cut::Cut;
 use crate::data::dataset::Dataset;
 use crate::data::pairs::{Pair, PairList, random::random_pairs};
 use crate::data::store::ImageStore;
-use crate::face::patches::Patch;
 use crate::gpu::Gpu;
 use crate::model::{ChosenThreshold, Extractor};
 use crate::net::NetSpec;
@@ -53,12 +51,11 @@ impl Validation {
         spec: &NetSpec,
         store: &mut Store,
         dataset: &Dataset,
-        (crop, patch): (CropSpec, Option<Patch>),
+        cut: &Cut,
         (max_pairs, seed, mirror): (usize, u64, bool),
     ) -> Result<Self, Error> {
         let PairList { pictures, pairs, .. } = random_pairs(dataset, max_pairs, 2, seed)?;
-        let cut = Cut::new(crop.without_margin(), patch, &pictures)?;
-        let images = Arc::new(ImageStore::load(pictures, cut, u64::MAX, &|| {})?);
+        let images = Arc::new(ImageStore::load(pictures, cut.without_margin(), u64::MAX, &|| {})?);
         let extractor = Extractor::new(gpu, spec, store, BATCH.min(images.len()), mirror)?;
         Ok(Self { images, pairs, extractor, identities: dataset.identities.len() })
     }
