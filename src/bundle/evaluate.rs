@@ -1,7 +1,7 @@
 //! The scores of a list of pairs.
 
-use super::recogniser::{Faces, Recogniser};
 use super::Error;
+use super::recogniser::{Faces, Recogniser};
 use crate::data::pairs::PairList;
 
 /// What a bundle says of pairs.
@@ -30,10 +30,7 @@ pub fn judge(recogniser: &mut Recogniser, list: &PairList, progress: &dyn Fn(usi
     }
     let verifier = &recogniser.verifier;
     let prepared = verifier.prepare(&faces.reduced)?;
-    let scores = list
-        .pairs
-        .iter()
-        .map(|pair| verifier.score(&prepared, pair.a as usize, &prepared, pair.b as usize))
-        .collect();
+    let scores =
+        list.pairs.iter().map(|pair| verifier.score(&prepared, pair.a as usize, &prepared, pair.b as usize)).collect();
     Ok(Judged { scores, undetected: faces.found.iter().filter(|face| !face.detected).count(), faces })
 }

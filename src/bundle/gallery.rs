@@ -145,13 +145,7 @@ fn tensor_name(group: usize) -> String {
     format!("group.{group}")
 }
 
-fn write(
-    index: &Path,
-    bundle: &str,
-    photographs: &[Photograph],
-    faces: &Faces,
-    widths: &[usize],
-) -> Result<(), Error> {
+fn write(index: &Path, bundle: &str, photographs: &[Photograph], faces: &Faces, widths: &[usize]) -> Result<(), Error> {
     let tensors: Vec<NamedTensor> = faces
         .reduced
         .iter()

@@ -35,15 +35,22 @@ use std::path::{Path, PathBuf};
 /// Why a bundle cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{path}: not a bundle (it holds no bundle.json: never finished, or half-copied); give one that `deepid2 bundle` or `deepid2 pipeline` made, or copy it again")]
+    #[error(
+        "{path}: not a bundle (it holds no bundle.json: never finished, or half-copied); give one that `deepid2 bundle` or `deepid2 pipeline` made, or copy it again"
+    )]
     NoBundle { path: PathBuf },
-    #[error("{path}: a bundle of version {found}, this program reads version {}; make it again, or use the program that made it", manifest::VERSION)]
+    #[error(
+        "{path}: a bundle of version {found}, this program reads version {}; make it again, or use the program that made it",
+        manifest::VERSION
+    )]
     Version { path: PathBuf, found: u32 },
     #[error("{path}: not what this version writes ({message}); the file is damaged, copy the bundle again")]
     Manifest { path: PathBuf, message: String },
     #[error("{path}: {file} is missing: the bundle is half-copied; copy it again")]
     MissingFile { path: PathBuf, file: String },
-    #[error("{path}: not the file that the bundle was made with (its SHA-256 differs): damaged or tampered with; copy the bundle again")]
+    #[error(
+        "{path}: not the file that the bundle was made with (its SHA-256 differs): damaged or tampered with; copy the bundle again"
+    )]
     Changed { path: PathBuf },
     #[error("{path}: already exists; give another folder for the bundle, or remove this one")]
     Exists { path: PathBuf },

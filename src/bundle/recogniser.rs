@@ -124,7 +124,12 @@ impl Recogniser {
                         for AlignedFace { bounds, landmarks, aligned, .. } in of_photograph {
                             let detected = bounds.score > 0.0;
                             let bounds = [bounds.x, bounds.y, bounds.width, bounds.height];
-                            faces.found.push(FoundFace { path: path.clone(), bounds, detected, row: faces.found.len() });
+                            faces.found.push(FoundFace {
+                                path: path.clone(),
+                                bounds,
+                                detected,
+                                row: faces.found.len(),
+                            });
                             pictures.push(FacePicture { picture: aligned.picture, landmarks });
                         }
                     }

@@ -204,7 +204,10 @@ impl Subject {
                     "Network input".into(),
                     format!("{} × {} × {}", model.crop.height, model.crop.width, model.crop.channels),
                 ),
-                ("Patch".into(), model.patch.map_or("none: the middle of the picture".into(), |patch| patch.to_string())),
+                (
+                    "Patch".into(),
+                    model.patch.map_or("none: the middle of the picture".into(), |patch| patch.to_string()),
+                ),
                 ("Crop scale in training".into(), model.crop.scale.to_string()),
                 ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
                 ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
@@ -248,8 +251,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         _ => None,
     };
     let chosen = subject.threshold();
-    let own =
-        chosen.as_ref().map(|(at, _)| accuracy_at(*at, evaluated[0].distances.iter().zip(&list.pairs)));
+    let own = chosen.as_ref().map(|(at, _)| accuracy_at(*at, evaluated[0].distances.iter().zip(&list.pairs)));
     if let Some(path) = &args.roc {
         let curves: Vec<_> = evaluated.iter().map(|one| (one.name.clone(), one.trials.roc())).collect();
         report::roc(path, &curves, FarAxis::Logarithmic)?;
@@ -356,9 +358,8 @@ fn page(
 ) -> Result<ReportPage> {
     let on = args.pairs_name();
     let first = &evaluated[0];
-    let (threshold, chosen_on) = subject
-        .threshold()
-        .unwrap_or_else(|| (first.summary.most_accurate.distance, format!("{on}, the same pairs")));
+    let (threshold, chosen_on) =
+        subject.threshold().unwrap_or_else(|| (first.summary.most_accurate.distance, format!("{on}, the same pairs")));
     let extremes = extremes(&first.distances, &list.pairs, threshold, SHOWN_PAIRS)?;
     let numbers = evaluation::numbers(first);
     let table = |one: &Evaluated| NumberTable { title: one.name.clone(), numbers: evaluation::numbers(one) };

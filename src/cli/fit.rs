@@ -133,7 +133,8 @@ pub fn run(args: &FitArgs) -> Result<ExitCode> {
         bail!("no group of vectors is chosen; run `deepid2 select` first");
     }
     let vectors = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
-    let Fitted { verifier, .. } = fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
+    let Fitted { verifier, .. } =
+        fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
     verifier.save(&args.out)?;
     println!(
         "{}: {} groups, fitted on {}; {:.1} % of held-out pairs right at the threshold {:.3}",

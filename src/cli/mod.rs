@@ -13,10 +13,10 @@ mod extract;
 mod find;
 mod fit;
 mod info;
-mod photographs;
-mod pipeline;
 mod landmarks;
 mod patches;
+mod photographs;
+mod pipeline;
 mod select;
 mod synth;
 mod train;
@@ -101,7 +101,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
     if !matches!(
         cli.command,
-        Command::Train(_) | Command::Extract(_) | Command::Select(_) | Command::Pipeline(_) | Command::Demo(_) | Command::Align(_)
+        Command::Train(_)
+            | Command::Extract(_)
+            | Command::Select(_)
+            | Command::Pipeline(_)
+            | Command::Demo(_)
+            | Command::Align(_)
     ) {
         end_quietly_on_closed_pipes();
     }

@@ -124,9 +124,7 @@ impl PipelineArgs {
             faces: self.face.into(),
             search: match (self.no_detect, self.or_middle) {
                 (true, _) => Search::Middle { share: self.face_share },
-                (false, true) => {
-                    Search::DetectOrMiddle { settings: DetectSettings::default(), share: self.face_share }
-                }
+                (false, true) => Search::DetectOrMiddle { settings: DetectSettings::default(), share: self.face_share },
                 (false, false) => Search::Detect(DetectSettings::default()),
             },
             patches,

@@ -1,7 +1,7 @@
 //! `deepid2 train`.
 
-use super::train_patches::{self, PatchList, PatchTraining};
 use super::percent;
+use super::train_patches::{self, PatchList, PatchTraining};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use deepid2::data::augment::Augmentation;

@@ -4,10 +4,10 @@
 //! the device works on the chunk before, so memory stays flat whatever the number of faces. Each network's vectors go to a
 //! file of their own ([`super::vectors`]); what is interrupted goes on at the first face that not all of them have.
 
+use super::Error;
 use super::extractors::{FacePicture, PatchExtractor};
 use super::patch_nets::{self, State};
 use super::vectors::{self, Origin, VectorWriter};
-use super::Error;
 use crate::data::decode::decode_upright;
 use crate::face::index::{AlignedFace, AlignedFaces, INDEX};
 use crate::face::patches::Patch;

@@ -35,7 +35,11 @@ impl PatchExtractor {
         let (crop, spec) = (model.crop, &model.spec);
         let of_network = (crop.height, crop.width, crop.channels);
         if of_network != (cut.height, cut.width, cut.channels) || spec.channels != cut.channels as usize {
-            return Err(Error::OtherInput { patch, expected: (cut.height, cut.width, cut.channels), found: of_network });
+            return Err(Error::OtherInput {
+                patch,
+                expected: (cut.height, cut.width, cut.channels),
+                found: of_network,
+            });
         }
         Ok(Self { patch, extractor: Extractor::of_model(gpu, model, images)? })
     }

@@ -19,8 +19,8 @@
 pub mod extract;
 pub mod extractors;
 pub mod fit;
-pub mod patch_nets;
 pub mod held_out;
+pub mod patch_nets;
 pub mod people;
 pub mod report;
 pub mod run;
@@ -31,8 +31,8 @@ pub mod vectors;
 pub mod verifier;
 
 use crate::face::patches::Patch;
-use crate::{bundle, data, face, files, gpu, model, train, verify};
 use crate::select::risk as select_risk;
+use crate::{bundle, data, face, files, gpu, model, train, verify};
 use std::path::PathBuf;
 
 /// Why a stage cannot run or go on.
@@ -44,13 +44,19 @@ pub enum Error {
     CreateFolder { path: PathBuf, source: std::io::Error },
     #[error("{path}: no such folder; give one that `deepid2 train --patches LIST --out NETS` made")]
     NoNets { path: PathBuf },
-    #[error("{path}: not a mark of a trained network ({message}); remove the file to train the network to its end again")]
+    #[error(
+        "{path}: not a mark of a trained network ({message}); remove the file to train the network to its end again"
+    )]
     Mark { path: PathBuf, message: String },
-    #[error("{folder} was trained with other settings: {difference}; give the settings it was trained with, or another --out")]
+    #[error(
+        "{folder} was trained with other settings: {difference}; give the settings it was trained with, or another --out"
+    )]
     OtherNetSettings { folder: PathBuf, difference: String },
     #[error("the network of patch {} ({patch}) in {nets} is not trained to its end; run `deepid2 train --patches {}` there first", patch.index(), patch.index())]
     NetNotDone { patch: Patch, nets: PathBuf },
-    #[error("the network of patch {patch} takes {found:?} (rows, columns, channels), the patch has {expected:?}; train it with `deepid2 train --patches`")]
+    #[error(
+        "the network of patch {patch} takes {found:?} (rows, columns, channels), the patch has {expected:?}; train it with `deepid2 train --patches`"
+    )]
     OtherInput { patch: Patch, expected: (u32, u32, u32), found: (u32, u32, u32) },
     #[error("{from} {index}: expected 0 to {}, below the {count} tasks", count - 1)]
     TaskIndex { from: &'static str, index: usize, count: usize },
@@ -58,7 +64,9 @@ pub enum Error {
     TaskCount { from: &'static str, index: usize },
     #[error("--task-count {count} without an index; pass --task-index too")]
     TaskWithoutIndex { count: usize },
-    #[error("the environment's {name} is `{text}`, expected a whole number; unset it, or pass --task-index and --task-count")]
+    #[error(
+        "the environment's {name} is `{text}`, expected a whole number; unset it, or pass --task-index and --task-count"
+    )]
     TaskVariable { name: &'static str, text: String },
     #[error("{path} holds vectors of {difference}; give another folder for the vectors, or remove this one")]
     OtherVectors { path: PathBuf, difference: &'static str },
@@ -66,7 +74,9 @@ pub enum Error {
     NotVectors { path: PathBuf },
     #[error("{path}: no such file of vectors; run `deepid2 extract` for this patch first")]
     NoVectors { path: PathBuf },
-    #[error("{path}: its vectors are longer or shorter than those of other patches; train all networks with one --embedding")]
+    #[error(
+        "{path}: its vectors are longer or shorter than those of other patches; train all networks with one --embedding"
+    )]
     VectorLengths { path: PathBuf },
     #[error("no vectors are chosen; choose at least one")]
     NothingChosen,
@@ -78,11 +88,15 @@ pub enum Error {
     NotVerifier { path: PathBuf },
     #[error("{path}, entry `{entry}`: {message}; the file is damaged, fit again")]
     VerifierEntry { path: PathBuf, entry: &'static str, message: String },
-    #[error("{path}, line {line}: not a scored pair `a,b,same,fold,score`; remove the file and the verifier, and fit again")]
+    #[error(
+        "{path}, line {line}: not a scored pair `a,b,same,fold,score`; remove the file and the verifier, and fit again"
+    )]
     HeldOutLine { path: PathBuf, line: usize },
     #[error("{path}: {message}; correct the line, or start in another --out")]
     Settings { path: PathBuf, message: String },
-    #[error("{run} holds a pipeline with other settings: {difference}; give the settings it was begun with, or another --out")]
+    #[error(
+        "{run} holds a pipeline with other settings: {difference}; give the settings it was begun with, or another --out"
+    )]
     OtherPipeline { run: PathBuf, difference: String },
     #[error("{run} is not empty and holds no pipeline; give a new or an empty folder")]
     NotPipeline { run: PathBuf },

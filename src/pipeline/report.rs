@@ -169,7 +169,8 @@ fn test_scores(
     let count = list.pictures.len();
     let judged = judge(&mut recogniser, list, &|done| listener.progress(done, count)).map_err(Error::bundle)?;
     if judged.undetected > 0 {
-        listener.say(&format!("  {} photographs without a detected face were judged by their middle", judged.undetected));
+        listener
+            .say(&format!("  {} photographs without a detected face were judged by their middle", judged.undetected));
     }
     Ok(judged.scores)
 }

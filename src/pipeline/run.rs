@@ -12,6 +12,7 @@
 //! | `report.html` | 7 what it reaches |
 //! | `bundle/` | 8 all that verifying a photograph needs ([`crate::bundle`]) |
 
+use super::Error;
 use super::extract::{ExtractSettings, extract};
 use super::fit::{Fitted, VectorFolder, fit};
 use super::patch_nets::PatchNets;
@@ -20,7 +21,6 @@ use super::report::{Inputs, Reported, report};
 use super::select;
 use super::selection::Selection;
 use super::settings::{LandmarkSource, PipelineSettings};
-use super::Error;
 use crate::bundle::make::{Parts, make};
 use crate::face::aligner::{Aligner, Landmarks, align_folder};
 use crate::face::index::{AlignedFaces, INDEX};

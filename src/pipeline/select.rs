@@ -159,7 +159,8 @@ pub fn select(
     let traces = resume(&partial, &held)?;
     let mut said = traces.iter().map(|trace| trace.steps.len()).sum::<usize>();
     let mut on_step = |traces: &[Trace]| {
-        let saved = Unfinished { traces: traces.to_vec(), settings: settings.clone(), patches: held.patches.clone(), seed };
+        let saved =
+            Unfinished { traces: traces.to_vec(), settings: settings.clone(), patches: held.patches.clone(), seed };
         let json = serde_json::to_vec(&saved).expect("plain numbers, which JSON can hold");
         let failed = |error: crate::files::Error| risk::Error::Read { vector: 0, source: io::Error::other(error) };
         atomic_write(&partial, &json).map_err(failed)?;

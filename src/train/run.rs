@@ -119,12 +119,8 @@ pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet
     let Some(first) = members.first() else { return Ok(Vec::new()) };
     members.iter().try_for_each(|member| member.config.check())?;
     for (net, Member { config, .. }) in members.iter().enumerate() {
-        let beside = TrainConfig {
-            data: config.data.clone(),
-            seed: config.seed,
-            patch: config.patch,
-            ..first.config.clone()
-        };
+        let beside =
+            TrainConfig { data: config.data.clone(), seed: config.seed, patch: config.patch, ..first.config.clone() };
         if let Some(difference) = beside.difference(config) {
             return Err(Error::NetSettings { net, difference });
         }

@@ -17,8 +17,8 @@
 mod aligning;
 mod bad_input;
 mod benchmarks;
-mod faces;
 mod datasets;
+mod faces;
 mod failing_runs;
 mod happy_path;
 mod nets;
