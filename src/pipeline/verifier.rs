@@ -66,6 +66,9 @@ pub struct Verifier {
     pub fitted_on: String,
 }
 
+/// Gives the concatenated vectors of a group for all faces: faces × (vectors · dimension).
+pub type RowsOf<'a> = &'a mut dyn FnMut(&[usize]) -> Result<Vec<f32>, Error>;
+
 /// Faces that are ready to be compared with each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreparedFaces {
@@ -91,11 +94,11 @@ impl Verifier {
         patches_of(&vectors)
     }
 
-    /// Reduces faces; `rows` gives the concatenated vectors of a group, faces × (vectors · dimension).
+    /// Reduces faces to a matrix a group.
     ///
     /// # Errors
     /// Rows of another length, or numbers that are not finite.
-    pub fn reduce(&self, rows: &mut dyn FnMut(&[usize]) -> Result<Vec<f32>, Error>) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn reduce(&self, rows: RowsOf) -> Result<Vec<Vec<f32>>, Error> {
         self.groups.iter().map(|group| Ok(group.pca.project(&rows(&group.vectors)?)?)).collect()
     }
 
