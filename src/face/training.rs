@@ -74,7 +74,7 @@ impl TrainSettings {
         let window = |stage: usize| FIRST * (LAST / FIRST).powf(stage as f32 / steps);
         // One too many is kept, for `check` to refuse.
         let windows = (0..stages.min(MOST_STAGES + 1)).map(window).collect();
-        Self { seed: 1, windows, starts: 10, ridge: 5e-3, spread: 1.0, turn: 5.0 }
+        Self { seed: 1, windows, starts: 10, ridge: 8e-3, spread: 1.0, turn: 5.0 }
     }
 
     /// Checks every field.
