@@ -137,14 +137,20 @@ impl PipelineArgs {
 }
 
 /// Lines on standard error, and a bar where that is a terminal.
-struct Screen {
+pub struct Screen {
     bar: ProgressBar,
 }
 
 impl Screen {
-    fn new() -> Self {
+    /// Nothing is shown yet.
+    pub fn new() -> Self {
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         Self { bar }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
 
@@ -172,7 +178,7 @@ pub fn run(args: &PipelineArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) 
     let screen = Screen::new();
     screen.say(&format!("seed {}; results in {}", settings.train.seed, args.out.display()));
     let outcome = run_pipeline(&gpu, &settings, &args.out, at_once, &interrupt, &screen, args.quiet)?;
-    screen.bar.finish_and_clear();
+    screen.clear();
     super::end_quietly_on_closed_pipes();
     let Outcome { finished: true, reported: Some(reported) } = outcome else {
         println!("stopped; go on with: deepid2 pipeline --out {}", args.out.display());

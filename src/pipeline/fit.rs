@@ -11,7 +11,7 @@ use super::people::{People, Side};
 use super::vectors::{self, SIDES, Vectors};
 use super::verifier::{Group, ScoreThreshold, Verifier, patches_of};
 use crate::data::pairs::Pair;
-use crate::verify::joint_bayesian::{self, JointBayesian};
+use crate::verify::joint_bayesian::{self, Iteration, JointBayesian};
 use crate::verify::pca::Pca;
 use crate::verify::svm::{self, LinearSvm};
 use crate::verify::threshold::Criterion;
@@ -210,15 +210,29 @@ fn fit_group(
     let pca = Pca::fit(&rows, width, components)?;
     let reduced = pca.project(&rows)?;
     let labels: Vec<u32> = faces.iter().map(|&face| people.of_face[face]).collect();
+    let mut last = None;
+    let describe = |iteration: &Iteration| {
+        let of_image = |nats: f64| nats / faces.len() as f64;
+        format!(
+            "  Joint Bayesian of {} people, iteration {}: log-likelihood {:.4}, with the prior of the shrinkage {:.4} an image",
+            people.count(side),
+            iteration.number,
+            of_image(iteration.log_likelihood),
+            of_image(iteration.objective)
+        )
+    };
     let joint_bayesian =
         JointBayesian::fit(&reduced, &labels, components, &settings.joint_bayesian, &mut |iteration| {
-            say(format!(
-                "  Joint Bayesian of {} people, iteration {}: log-likelihood {:.3} an image",
-                people.count(side),
-                iteration.number,
-                iteration.log_likelihood / faces.len() as f64
-            ));
+            // 0, 1, 2, 4, 8 … and the last: all of them would bury the rest.
+            match iteration.number {
+                0 => say(describe(iteration)),
+                number if number.is_power_of_two() => say(describe(iteration)),
+                _ => last = Some(*iteration),
+            }
         })?;
+    if let Some(iteration) = last {
+        say(describe(&iteration));
+    }
     Ok(Group { vectors: chosen.to_vec(), pca, joint_bayesian })
 }
 

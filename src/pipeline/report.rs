@@ -113,7 +113,8 @@ pub fn report(inputs: &Inputs, listener: &dyn Listener) -> Result<Reported, Erro
     if let Some((evaluated, _, name)) = &test {
         card.evaluated_on.insert(0, evaluation::card_evaluation(evaluated, name.clone()));
     }
-    card.operating_point = Some(evaluation::operating_point(first, threshold, &chosen.chosen_on, on));
+    let operating_point = evaluation::operating_point(first, threshold, &chosen.chosen_on, on);
+    card.operating_point = Some(operating_point.of_score());
     card.provenance.clone_from(&files);
 
     let mut all = vec![first];
@@ -168,7 +169,7 @@ fn test_scores(
     let mut recogniser = Recogniser::assemble(inputs.gpu, parts, BATCH).map_err(Error::bundle)?;
     let count = list.pictures.len();
     let judged = judge(&mut recogniser, list, &|done| listener.progress(done, count)).map_err(Error::bundle)?;
-    if judged.undetected > 0 {
+    if judged.undetected > 0 && !matches!(inputs.settings.search, Search::Middle { .. }) {
         listener
             .say(&format!("  {} photographs without a detected face were judged by their middle", judged.undetected));
     }

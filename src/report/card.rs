@@ -57,8 +57,11 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatingPoint {
-    /// Pairs at most this far apart are accepted as one person.
+    /// Pairs at most this far apart are accepted as one person, or, of a score, those of at least this.
     pub threshold: f64,
+    /// Whether the threshold is one of a score, which grows with likeness, rather than of a distance.
+    #[serde(default)]
+    pub is_score: bool,
     /// Which pairs it was chosen on.
     pub chosen_on: String,
     /// Which pairs the counts below are of.
@@ -72,6 +75,12 @@ pub struct OperatingPoint {
 }
 
 impl OperatingPoint {
+    /// The same, where distances were negated scores.
+    #[must_use]
+    pub fn of_score(self) -> Self {
+        Self { threshold: -self.threshold, is_score: true, ..self }
+    }
+
     /// In words; what was never seen is bounded by the rule of three (Hanley & Lippman-Hand, JAMA
     /// 249(13), 1983): 0 of n leaves, at 95 %, rates up to 3/n.
     pub fn sentences(&self) -> Vec<String> {
@@ -80,8 +89,12 @@ impl OperatingPoint {
             (0, _) => format!("0 of {all}, that is below {} at 95 % confidence", rate(round_up(3.0 / all as f64))),
             _ => format!("{:.2} % ({count} of {all})", 100.0 * count as f64 / all as f64),
         };
+        let accepted = match self.is_score {
+            true => format!("Two pictures that score at least {}", distance(self.threshold)),
+            false => format!("Two pictures at most {} apart", distance(self.threshold)),
+        };
         vec![
-            format!("Two pictures at most {} apart count as one person; chosen on {}.", distance(self.threshold), self.chosen_on),
+            format!("{accepted} count as one person; chosen on {}.", self.chosen_on),
             format!(
                 "On {}: false match rate {}; false non-match rate {}.",
                 self.measured_on,
@@ -228,6 +241,7 @@ pub(super) mod testing {
             }],
             operating_point: Some(OperatingPoint {
                 threshold: 1.25,
+                is_score: false,
                 chosen_on: "held-out people".into(),
                 measured_on: "pairs.txt".into(),
                 different: 1500,

@@ -125,6 +125,7 @@ pub fn operating_point(
     let count = |share: f64, all: u64| (share * all as f64).round() as u64;
     OperatingPoint {
         threshold,
+        is_score: false,
         chosen_on: chosen_on.into(),
         measured_on: measured_on.into(),
         different,
