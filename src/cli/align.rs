@@ -15,7 +15,7 @@ const REJECTIONS_SHOWN: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct AlignArgs {
-    /// A photograph, or a folder searched to any depth
+    /// A photograph, or a folder searched to any depth, whose sub-folders the aligned pictures keep
     source: PathBuf,
     /// Folder for the aligned pictures; one that was interrupted is gone on with
     #[arg(long, value_name = "ALIGNED")]
@@ -30,7 +30,7 @@ pub struct AlignArgs {
 /// How faces and their landmarks are found.
 #[derive(Debug, Args)]
 pub struct FindingArgs {
-    /// Model that `deepid2 landmarks train` saved; or `pts`: the .pts file beside each picture, as `deepid2 synth` and
+    /// Model that `deepid2 landmarks train` made; or `pts`: the .pts file beside each picture, as `deepid2 synth` and
     /// annotated data sets have them
     #[arg(long, value_name = "MODEL|pts")]
     landmarks: Option<PathBuf>,

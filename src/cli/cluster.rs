@@ -14,14 +14,14 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
-    /// Bundle that `deepid2 pipeline` made
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made
     bundle: PathBuf,
     /// Folder of photographs, searched to any depth
     dir: PathBuf,
-    /// Table to write: person,path,left,top,width,height
+    /// Table to write, person,path,left,top,width,height; without it, the table is printed
     #[arg(short, long, value_name = "FILE.csv")]
     output: Option<PathBuf>,
-    /// Index of the folder, as of `deepid2 find`
+    /// Index of the folder: made when it is missing, brought up to date when photographs changed
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
     /// Join people whose faces score at least this on average, instead of the bundle's threshold

@@ -43,8 +43,8 @@ pub struct SearchArgs {
     /// Which faces of a picture
     #[arg(long, value_enum, default_value_t = Faces::Largest)]
     face: Faces,
-    /// Take the face to be in the middle, in a square of this share of the picture's shorter side: for pictures that
-    /// were cropped to the face
+    /// Take the face to be in the middle, in a square of this share of the picture's shorter side (0.6 where none is
+    /// named): for pictures that were cropped to the face
     #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6", require_equals = true,
           conflicts_with = "face")]
     no_detect: Option<f32>,

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub struct EmbedArgs {
-    /// Bundle that `deepid2 pipeline` made, for photographs; or a model that `deepid2 train` saved, for cropped faces
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made, for photographs; or a model that `deepid2 train` saved, for
+    /// cropped faces
     #[arg(value_name = "BUNDLE|MODEL")]
     model: PathBuf,
     /// A picture, or a folder searched to any depth

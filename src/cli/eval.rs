@@ -34,7 +34,8 @@ const BATCH: usize = 64;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct EvalArgs {
-    /// Bundle that `deepid2 pipeline` made, for photographs; or a model that `deepid2 train` saved, for cropped faces
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made, for photographs; or a model that `deepid2 train` saved, for
+    /// cropped faces
     #[arg(value_name = "BUNDLE|MODEL")]
     model: PathBuf,
     /// Data set to draw balanced random pairs from: a folder with a sub-folder per identity, a list file, CelebA#B. With
@@ -49,7 +50,7 @@ pub struct EvalArgs {
     #[arg(long, num_args = 2, value_names = ["pairsDevTrain.txt", "pairsDevTest.txt"])]
     view1: Option<Vec<PathBuf>>,
     /// Most random pairs drawn from --data
-    #[arg(long, allow_negative_numbers = true, default_value_t = 6000)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 6000, value_name = "PAIRS")]
     max_pairs: usize,
     /// Folds of random pairs; no identity is in two
     #[arg(long, allow_negative_numbers = true, default_value_t = 10)]

@@ -20,7 +20,7 @@ pub struct ExtractArgs {
     /// Folder of aligned faces that `deepid2 align` made
     #[arg(long, value_name = "ALIGNED")]
     data: PathBuf,
-    /// Folder for the vectors, a safetensors file a patch
+    /// Folder for the vectors, a safetensors file a patch; one that was interrupted is gone on with
     #[arg(long, value_name = "VECTORS")]
     out: PathBuf,
     /// Patches whose vectors are wanted, such as 0-24,30; by default those whose networks are done
@@ -30,7 +30,7 @@ pub struct ExtractArgs {
     #[arg(long, allow_negative_numbers = true, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     /// Networks that are on the device at once, for which a picture is decoded once [default: 32]
-    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, allow_negative_numbers = true, value_name = "NETS", value_parser = clap::value_parser!(u32).range(1..=200))]
     nets_at_once: Option<u32>,
 }
 

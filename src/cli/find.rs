@@ -11,11 +11,11 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct FindArgs {
-    /// Bundle that `deepid2 pipeline` made
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made
     bundle: PathBuf,
     /// Photograph of the person looked for
     photograph: PathBuf,
-    /// Folder of photographs, searched to any depth
+    /// Folder of photographs, searched to any depth; of each, the largest face is compared unless --face says otherwise
     gallery: PathBuf,
     /// Index of the gallery: made when it is missing, brought up to date when photographs changed
     #[arg(long, value_name = "FILE")]

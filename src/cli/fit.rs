@@ -49,19 +49,19 @@ pub struct FitSettingsArgs {
     #[arg(long, value_name = "DIMENSIONS")]
     components: Option<usize>,
     /// Share of a multiple of the identity in the within-person covariance [default: 0.05]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
     shrinkage: Option<f64>,
     /// EM of Joint Bayesian: exact, or the widely copied approximation [default: exact]
-    #[arg(long)]
+    #[arg(long, value_name = "KIND")]
     em: Option<EmArg>,
     /// Most iterations of EM [default: 100]
-    #[arg(long)]
+    #[arg(long, value_name = "ITERATIONS")]
     em_iterations: Option<usize>,
     /// Whose faces the final models are fitted to [default: all]
-    #[arg(long)]
+    #[arg(long, value_name = "PEOPLE")]
     fit_on: Option<FitOnArg>,
     /// Held-out pairs that weights and threshold are chosen on [default: 6000]
-    #[arg(long)]
+    #[arg(long, value_name = "PAIRS")]
     fit_pairs: Option<usize>,
 }
 

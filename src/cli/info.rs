@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Bundle that `deepid2 bundle` or `deepid2 pipeline` made
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made
     bundle: PathBuf,
     /// Print one JSON object
     #[arg(long)]

@@ -55,6 +55,12 @@ enum Command {
     /// Look for faults in a data set: unreadable pictures, duplicates, people in training and test
     #[command(subcommand)]
     Dataset(dataset::DatasetCommand),
+    /// Run all stages from photographs to a bundle and a report, or go on with them
+    Pipeline(Box<pipeline::PipelineArgs>),
+    /// Find the faces in photographs
+    Detect(detect::DetectArgs),
+    /// Train, measure and paint the landmarks of faces
+    Landmarks(Box<landmarks::LandmarksArgs>),
     /// Bring the faces of photographs to one place
     Align(align::AlignArgs),
     /// List and draw the 200 patches of a face that networks are trained on
@@ -62,8 +68,6 @@ enum Command {
     Patches(patches::PatchesCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
-    /// Run all stages from photographs to a bundle and a report, or go on with them
-    Pipeline(Box<pipeline::PipelineArgs>),
     /// Say which networks of `train --patches` are there, and which are missing
     Collect(train_patches::CollectArgs),
     /// Write the vectors of aligned faces by the networks of many patches
@@ -88,10 +92,6 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Time training steps, extraction and kernels on this machine's GPU
     Bench(bench::BenchArgs),
-    /// Find the faces in photographs
-    Detect(detect::DetectArgs),
-    /// Train, measure and paint the landmarks of faces
-    Landmarks(Box<landmarks::LandmarksArgs>),
     /// Make faces, train on them and verify people never seen in training
     Demo(demo::DemoArgs),
 }
@@ -151,7 +151,7 @@ pub fn describe(error: &anyhow::Error) -> String {
 /// How pictures that a model verifies are cut, where it differs from the pictures it was trained on.
 #[derive(Debug, Args)]
 struct CropArgs {
-    /// Source pixels an input pixel, `fit`, or `fit:FRACTION`; by default as in training
+    /// For models: source pixels an input pixel, `fit`, or `fit:FRACTION`; by default as in training
     #[arg(long, allow_negative_numbers = true, value_name = "SCALE")]
     crop_scale: Option<CropScale>,
 }

@@ -18,13 +18,14 @@ const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct PhotographArgs {
-    /// Which faces of a photograph: the largest, the one nearest to its middle, or all
+    /// For bundles: which faces of a photograph, the largest, the one nearest to its middle, or all [default: all for
+    /// `cluster`, central for `eval`, the bundle's own for `embed`, largest for others]
     #[arg(long, value_enum)]
     face: Option<FaceArg>,
-    /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
+    /// For bundles: the pictures are cropped to their faces: take the square in their middle instead of looking for faces
     #[arg(long)]
     no_detect: bool,
-    /// Side of the square in the middle, as a share of the picture's shorter side
+    /// For bundles: side of the square in the middle, as a share of the picture's shorter side
     #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
     face_share: f32,
 }

@@ -22,10 +22,10 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct PipelineArgs {
-    /// Folder of the run; with nothing else, the run in it goes on
+    /// Folder of the run; without --data, the run in it goes on with its own settings
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Photographs: a folder with a sub-folder per person
+    /// Photographs: a folder with a sub-folder per person; others than those of the run in --out are refused
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Landmark model that `deepid2 landmarks train` made
@@ -37,7 +37,7 @@ pub struct PipelineArgs {
     /// Patches whose networks are trained, such as 0-24,30 (`deepid2 patches list`) [default: 0-199]
     #[arg(long, value_name = "LIST", value_parser = patch_list)]
     patches: Option<PatchList>,
-    /// Which face of a photograph: the largest, or the one nearest to its middle
+    /// Which face of a photograph is the person's: the largest, or the one nearest to its middle
     #[arg(long, value_enum, default_value = "largest")]
     face: FaceArg,
     /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
@@ -56,7 +56,7 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "DIR")]
     test_data: Option<PathBuf>,
     /// Vectors in a group [default: 25, or as many as the patches give]
-    #[arg(long)]
+    #[arg(long, value_name = "VECTORS")]
     size: Option<usize>,
     /// Groups of vectors, each of those that no other has taken [default: 7, or as many as the patches give]
     #[arg(long)]
@@ -75,7 +75,7 @@ pub struct PipelineArgs {
     /// Networks trained at once [default: 8 on a graphics card, 1 elsewhere]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     nets: Option<u16>,
-    /// Print stages only
+    /// No progress of training
     #[arg(long)]
     quiet: bool,
 }

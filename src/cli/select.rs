@@ -29,13 +29,13 @@ pub struct SelectArgs {
     #[arg(long, value_name = "LIST", value_parser = patch_list)]
     patches: Option<PatchList>,
     /// Vectors in a group [default: 25, or as many as there are]
-    #[arg(long)]
+    #[arg(long, value_name = "VECTORS")]
     size: Option<usize>,
     /// Groups, each of vectors that no other has taken [default: 7, or as many as the vectors give]
     #[arg(long)]
     groups: Option<usize>,
     /// A vector is taken back when that costs less than this share of the last gain
-    #[arg(long, allow_negative_numbers = true, default_value_t = SelectSettings::default().nu)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = SelectSettings::default().nu, value_name = "SHARE")]
     nu: f64,
     /// Held-out pairs that the choice is judged by
     #[arg(long, default_value_t = SelectSettings::default().pairs)]

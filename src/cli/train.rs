@@ -31,17 +31,19 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR|LIST", required_unless_present_any = ["config", "resume"])]
     data: Vec<PathBuf>,
     /// Networks trained at once, each to the bit as alone, in RUN/net-0, RUN/net-1 and so on; on one --data, with the
-    /// seeds SEED, SEED+1 and so on [default: one for each --data]
+    /// seeds SEED, SEED+1 and so on [default: one for each --data; with --patches, 8 on a
+    /// graphics card and 1 elsewhere]
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=MAX_NETS))]
     nets: Option<u16>,
     /// A network for each of these patches of aligned faces, such as 0-24,30 (`deepid2 patches list`), in
     /// RUN/patch-000 and so on; the same command goes on where it was stopped. --nets says how many are trained at once
     #[arg(long, value_name = "LIST", value_parser = train_patches::patch_list, conflicts_with_all = ["resume", "size", "gray", "crop_scale"])]
     patches: Option<PatchList>,
-    /// Which of --task-count shares of --patches to train; without it, the variables of a job array count
+    /// Which of --task-count shares of --patches to train, from 0; without it, that of the job array: SLURM_ARRAY_TASK_ID,
+    /// JOB_COMPLETION_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, SGE_TASK_ID or PBS_ARRAY_INDEX
     #[arg(long, value_name = "INDEX", requires = "patches", allow_negative_numbers = true)]
     task_index: Option<usize>,
-    /// Shares that --patches are divided into
+    /// Shares that --patches are divided into; without it, as many as SLURM, AWS Batch or Grid Engine say
     #[arg(long, value_name = "COUNT", requires = "patches", allow_negative_numbers = true)]
     task_count: Option<usize>,
     /// Train on this patch of aligned pictures, a number or a name of `deepid2 patches list`; --data is then a folder that

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Bundle that `deepid2 pipeline` made, for photographs; or a model that `deepid2 train` saved, for cropped faces
+    /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made, for photographs; or a model that `deepid2 train` saved, for
+    /// cropped faces
     #[arg(value_name = "BUNDLE|MODEL")]
     model: PathBuf,
     /// First picture

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct DrawArgs {
-    /// Model that `deepid2 landmarks train` wrote, or a .pts file of the picture
+    /// Model that `deepid2 landmarks train` made, or a .pts file of the picture
     #[arg(required_unless_present = "scheme")]
     model: Option<PathBuf>,
     /// Picture to paint on

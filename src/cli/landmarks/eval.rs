@@ -14,11 +14,12 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// Model that `deepid2 landmarks train` wrote
+    /// Model that `deepid2 landmarks train` made
     model: PathBuf,
-    /// Folder with pictures and .pts files; when it is that of the training, the pictures held out then
+    /// Folder with pictures and .pts files: that of the training, of which the held-out pictures are measured, or any
+    /// other with --all
     dir: PathBuf,
-    /// Measure all pictures of the folder: for one that the model was not trained on
+    /// Measure all pictures of the folder, which must be none that the model was trained on
     #[arg(long)]
     all: bool,
     /// Write the cumulative curve of the errors to this SVG file
