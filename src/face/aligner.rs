@@ -17,6 +17,7 @@ use super::similarity::Similarity;
 use crate::data::dataset::{self, find_images};
 use crate::files::{self, atomic_write, quick_write};
 use crate::report::csv::quoted;
+use crate::report::hashes::sha256_of;
 use crate::settings::{Difference, first_difference};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageEncoder, RgbImage};
@@ -53,6 +54,8 @@ pub enum Error {
     Share { share: f32 },
     #[error("{path}: cannot be read: {source}")]
     Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Hash(#[from] crate::report::Error),
     #[error("{out} lies in {source_folder}: aligned pictures would be aligned again; name a folder elsewhere")]
     Inside { source_folder: PathBuf, out: PathBuf },
     #[error("{path} is not empty and holds no aligned pictures; name a new or an empty folder")]
@@ -102,8 +105,8 @@ pub enum Search {
 pub enum Landmarks {
     /// The `.pts` file beside each photograph. No face is looked for.
     Pts,
-    /// A trained cascade, and the checksum of its file.
-    Model { model: Box<LandmarkModel>, checksum: u32 },
+    /// A trained cascade, and the SHA-256 of its file.
+    Model { model: Box<LandmarkModel>, checksum: String },
 }
 
 impl Landmarks {
@@ -113,14 +116,13 @@ impl Landmarks {
     /// A file that is no landmark model.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let model = Box::new(LandmarkModel::load(path)?);
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        Ok(Self::Model { model, checksum: crc32fast::hash(&bytes) })
+        Ok(Self::Model { model, checksum: sha256_of(path)?.1 })
     }
 
     fn describe(&self) -> String {
         match self {
             Self::Pts => "pts".into(),
-            Self::Model { checksum, .. } => format!("model {checksum:08x}"),
+            Self::Model { checksum, .. } => format!("model {checksum}"),
         }
     }
 }
@@ -699,7 +701,7 @@ mod tests {
             held_out: None,
         };
         let model = Box::new(LandmarkModel { cascade, provenance });
-        Aligner::new(Landmarks::Model { model, checksum: 1 }, faces, search).unwrap()
+        Aligner::new(Landmarks::Model { model, checksum: "1".into() }, faces, search).unwrap()
     }
 
     #[test]
