@@ -22,7 +22,7 @@ pub struct Judged {
 pub fn judge(recogniser: &mut Recogniser, list: &PairList, progress: &dyn Fn(usize)) -> Result<Judged, Error> {
     let faces = recogniser.faces(&list.pictures, progress)?;
     if let Some((path, reason)) = faces.rejected.first() {
-        return Err(Error::NoFace { path: path.clone(), reason: reason.clone() });
+        return Err(Error::of_photograph(path, reason));
     }
     if let Some(twice) = faces.found.windows(2).find(|two| two[0].path == two[1].path) {
         let count = faces.found.iter().filter(|face| face.path == twice[0].path).count();

@@ -29,6 +29,7 @@ pub use make::make;
 pub use manifest::Manifest;
 pub use recogniser::{Bundle, Recogniser};
 
+use crate::face::aligner::NO_FACE;
 use crate::{data, face, files, gpu, model, pipeline, report};
 use std::path::{Path, PathBuf};
 
@@ -58,8 +59,12 @@ pub enum Error {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}; choose a folder that you may write to, on a disk with room")]
     Write { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {reason}; give a picture with one face that can be seen well")]
-    NoFace { path: PathBuf, reason: String },
+    #[error(
+        "{path}: no face found; give a picture with one face that can be seen well, or pass --no-detect where it is cropped to the face"
+    )]
+    NoFace { path: PathBuf },
+    #[error("{path}: {reason}")]
+    Unusable { path: PathBuf, reason: String },
     #[error("{path}: {faces} faces in it; give a picture of one person, or pass --face largest")]
     SeveralFaces { path: PathBuf, faces: usize },
     #[error("{path}: not an index of this bundle ({reason}); remove it, or give another --index")]
@@ -82,6 +87,16 @@ pub enum Error {
     File(#[from] files::Error),
     #[error(transparent)]
     Gpu(#[from] gpu::Error),
+}
+
+impl Error {
+    /// What is wrong with a photograph, for a reason that aligning gave.
+    fn of_photograph(path: &Path, reason: &str) -> Self {
+        match reason {
+            NO_FACE => Self::NoFace { path: path.into() },
+            reason => Self::Unusable { path: path.into(), reason: reason.into() },
+        }
+    }
 }
 
 /// Whether `path` is to be taken for a bundle rather than for a model file.

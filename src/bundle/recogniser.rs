@@ -63,6 +63,8 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// SHA-256 of the manifest, which names all else.
     pub digest: String,
+    /// Which faces are looked for and where, as an index file keeps it.
+    pub finding: String,
     pub recogniser: Recogniser,
 }
 
@@ -86,9 +88,10 @@ impl Bundle {
             faces: choice.unwrap_or(manifest.faces),
             search: search.unwrap_or(manifest.search),
         };
+        let finding = serde_json::to_string(&(parts.faces, parts.search)).expect("plain numbers and text");
         let recogniser = Recogniser::assemble(gpu, parts, images)?;
         let (_, digest) = sha256_of(&folder.join(MANIFEST))?;
-        Ok(Self { manifest, digest, recogniser })
+        Ok(Self { manifest, digest, finding, recogniser })
     }
 }
 
@@ -150,7 +153,7 @@ impl Recogniser {
     pub fn only_face(&mut self, photograph: &Path) -> Result<Faces, Error> {
         let faces = self.faces(&[photograph.to_path_buf()], &|_| {})?;
         match (&faces.found[..], faces.rejected.first()) {
-            (_, Some((path, reason))) => Err(Error::NoFace { path: path.clone(), reason: reason.clone() }),
+            (_, Some((path, reason))) => Err(Error::of_photograph(path, reason)),
             ([_], None) => Ok(faces),
             (found, None) => Err(Error::SeveralFaces { path: photograph.into(), faces: found.len() }),
         }

@@ -51,6 +51,10 @@ pub fn run(args: &EmbedArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
     if !matches!(extension, Some("npy" | "csv")) {
         bail!("--output {}: expected a name that ends in .npy or .csv", args.output.display());
     }
+    match is_bundle(&args.model) {
+        true => args.crop.refuse_for_bundle()?,
+        false => args.photographs.refuse_for_model()?,
+    }
     let Table { pictures, values, dimension } = match is_bundle(&args.model) {
         true => of_bundle(args, &open()?)?,
         false => of_model(args, open)?,

@@ -127,9 +127,11 @@ enum Subject {
 impl Subject {
     fn open(args: &EvalArgs, gpu: &Gpu) -> Result<Self> {
         if is_bundle(&args.model) {
+            args.crop.refuse_for_bundle()?;
             let bundle = Box::new(args.photographs.open_for_evaluation(gpu, &args.model)?);
             return Ok(Self::Bundle { bundle, undetected: 0 });
         }
+        args.photographs.refuse_for_model()?;
         let model = Box::new(Model::load(&args.model)?);
         let extractor = Box::new(Extractor::of_model(gpu, &model, BATCH)?);
         Ok(Self::Network { model, extractor })
@@ -180,6 +182,14 @@ impl Subject {
                 let chosen = &bundle.recogniser.verifier.threshold;
                 Some((-chosen.score, chosen.chosen_on.clone()))
             }
+        }
+    }
+
+    /// A distance as its users know it: of a bundle the score that it is the negative of.
+    fn shown(&self, distance: f64) -> f64 {
+        match self {
+            Self::Network { .. } => distance,
+            Self::Bundle { .. } => -distance,
         }
     }
 
@@ -284,7 +294,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         println!("{:<11} {}", one.name, describe(one));
         println!("            {}", describe_intervals(one));
     }
-    if let Subject::Bundle { undetected: missed @ 1.., .. } = &subject {
+    if let (Subject::Bundle { undetected: missed @ 1.., .. }, true) = (&subject, args.photographs.detects()) {
         println!("{missed} photographs without a detected face were judged by their middle");
     }
     if !people.by_folder {
@@ -295,13 +305,14 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
             "view 1      accuracy {:.2} % of {} pairs at {:.3}, chosen on {} others (there {:.2} %)",
             100.0 * view1.tested.accuracy,
             view1.test_pairs,
-            view1.chosen.distance,
+            subject.shown(view1.chosen.distance),
             view1.training_pairs,
             100.0 * view1.chosen.accuracy
         );
     }
     if let (Some(accuracy), Some((distance, chosen_on))) = (own, &chosen) {
-        println!("at the {name}'s own threshold {distance:.3} (chosen on {chosen_on}): {}", percent(accuracy));
+        let at = subject.shown(*distance);
+        println!("at the {name}'s own threshold {at:.3} (chosen on {chosen_on}): {}", percent(accuracy));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -368,7 +379,7 @@ fn page(
     let mut settings = vec![
         ("Model".to_string(), model_name.clone()),
         ("Pairs".into(), on.clone()),
-        ("Threshold".into(), format!("{threshold} (chosen on {chosen_on})")),
+        ("Threshold".into(), format!("{} (chosen on {chosen_on})", subject.shown(threshold))),
         ("Bootstrap".into(), format!("{} replicates, seed {}", args.replicates, args.seed)),
     ];
     settings.extend(subject.settings());

@@ -69,12 +69,15 @@ pub fn run(args: &ExtractArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -
         bar.set_position(done as u64);
     })?;
     bar.finish_and_clear();
+    let speed = match passes {
+        0 => String::new(),
+        passes => format!(", {:.0} images/s through a network", passes as f64 / begun.elapsed().as_secs_f64()),
+    };
     println!(
-        "{} faces, vectors of {} patches ({} now), {:.0} images/s through a network",
+        "{} faces, vectors of {} patches ({} now){speed}",
         extracted.faces,
         extracted.before + extracted.written,
-        extracted.written,
-        passes as f64 / begun.elapsed().as_secs_f64()
+        extracted.written
     );
     if extracted.finished {
         return Ok(ExitCode::SUCCESS);

@@ -46,22 +46,22 @@ pub struct FitArgs {
 #[derive(Debug, Args)]
 pub struct FitSettingsArgs {
     /// Dimensions after PCA [default: 180]
-    #[arg(long, value_name = "DIMENSIONS")]
+    #[arg(long, requires = "data", value_name = "DIMENSIONS")]
     components: Option<usize>,
     /// Share of a multiple of the identity in the within-person covariance [default: 0.05]
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
+    #[arg(long, requires = "data", allow_negative_numbers = true, value_name = "SHARE")]
     shrinkage: Option<f64>,
     /// EM of Joint Bayesian: exact, or the widely copied approximation [default: exact]
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, requires = "data", value_name = "KIND")]
     em: Option<EmArg>,
     /// Most iterations of EM [default: 100]
-    #[arg(long, value_name = "ITERATIONS")]
+    #[arg(long, requires = "data", value_name = "ITERATIONS")]
     em_iterations: Option<usize>,
     /// Whose faces the final models are fitted to [default: all]
-    #[arg(long, value_name = "PEOPLE")]
+    #[arg(long, requires = "data", value_name = "PEOPLE")]
     fit_on: Option<FitOnArg>,
     /// Held-out pairs that weights and threshold are chosen on [default: 6000]
-    #[arg(long, value_name = "PAIRS")]
+    #[arg(long, requires = "data", value_name = "PAIRS")]
     fit_pairs: Option<usize>,
 }
 

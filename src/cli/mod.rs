@@ -157,6 +157,14 @@ struct CropArgs {
 }
 
 impl CropArgs {
+    /// Refuses what a bundle would ignore.
+    fn refuse_for_bundle(&self) -> Result<()> {
+        match self.crop_scale {
+            Some(scale) => bail!("--crop-scale {scale}: a bundle cuts its own patches; leave the option out"),
+            None => Ok(()),
+        }
+    }
+
     /// What `model` takes of `pictures`.
     fn cut(&self, model: &Model, pictures: &[PathBuf]) -> Result<Cut> {
         if let (Some(scale), Some(patch)) = (self.crop_scale, model.patch) {

@@ -1,7 +1,7 @@
 //! What commands on raw photographs have in common.
 
 use super::align::FaceArg;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use deepid2::bundle::Bundle;
 use deepid2::bundle::recogniser::Faces;
@@ -31,6 +31,19 @@ pub struct PhotographArgs {
 }
 
 impl PhotographArgs {
+    /// Refuses what a model of cropped faces would ignore.
+    pub fn refuse_for_model(&self) -> Result<()> {
+        if self.face.is_some() || self.no_detect {
+            bail!("--face and --no-detect are for bundles; a model takes pictures as they are, leave the options out");
+        }
+        Ok(())
+    }
+
+    /// Whether faces are looked for.
+    pub fn detects(&self) -> bool {
+        !self.no_detect
+    }
+
     /// Opens a bundle; `default` replaces its choice of face where the user has none.
     pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
         let search = self.no_detect.then_some(Search::Middle { share: self.face_share });

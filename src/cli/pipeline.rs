@@ -6,6 +6,7 @@ use super::percent;
 use super::train_patches::{PatchList, default_at_once, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
+use deepid2::data::dataset::Dataset;
 use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::patches::Patch;
@@ -29,48 +30,48 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Landmark model that `deepid2 landmarks train` made
-    #[arg(long, value_name = "FILE", conflicts_with = "landmark_data")]
+    #[arg(long, value_name = "FILE", conflicts_with = "landmark_data", requires = "data")]
     landmarks: Option<PathBuf>,
     /// Pictures with .pts files beside them, to train a landmark model on
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, requires = "data", value_name = "DIR")]
     landmark_data: Option<PathBuf>,
     /// Patches whose networks are trained, such as 0-24,30 (`deepid2 patches list`) [default: 0-199]
-    #[arg(long, value_name = "LIST", value_parser = patch_list)]
+    #[arg(long, requires = "data", value_name = "LIST", value_parser = patch_list)]
     patches: Option<PatchList>,
     /// Which face of a photograph is the person's: the largest, or the one nearest to its middle
-    #[arg(long, value_enum, default_value = "largest")]
+    #[arg(long, requires = "data", value_enum, default_value = "largest")]
     face: FaceArg,
     /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     no_detect: bool,
     /// Where no face is found, take the square in the middle instead of rejecting the picture
-    #[arg(long, conflicts_with = "no_detect")]
+    #[arg(long, requires = "data", conflicts_with = "no_detect")]
     or_middle: bool,
     /// Side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, requires = "data", allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
     face_share: f32,
     /// Test pairs, in LFW's format or `path path 0|1` lines
     #[arg(long, value_name = "FILE", requires = "test_data")]
     test_pairs: Option<PathBuf>,
     /// Photographs of the test pairs; without --test-pairs, a folder with a sub-folder per person to draw pairs from
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, requires = "data", value_name = "DIR")]
     test_data: Option<PathBuf>,
     /// Vectors in a group [default: 25, or as many as the patches give]
-    #[arg(long, value_name = "VECTORS")]
+    #[arg(long, requires = "data", value_name = "VECTORS")]
     size: Option<usize>,
     /// Groups of vectors, each of those that no other has taken [default: 7, or as many as the patches give]
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     groups: Option<usize>,
     #[command(flatten)]
     fit: FitSettingsArgs,
     /// Settings of all networks, as a run of `deepid2 train` keeps them; data, patch and input size are set by the pipeline
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, requires = "data", value_name = "FILE")]
     train_config: Option<PathBuf>,
     /// Times each picture is seen by a network [default: 60]
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     epochs: Option<u64>,
     /// Seed of everything random [default: 1]
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     seed: Option<u64>,
     /// Networks trained at once [default: 8 on a graphics card, 1 elsewhere]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -89,6 +90,11 @@ impl PipelineArgs {
             }
             bail!("--data is missing: give a folder with a sub-folder of photographs for each person");
         };
+        if matches!(self.face, FaceArg::All) {
+            bail!("--face all: a photograph's bystanders would count as its person; choose largest or central");
+        }
+        // Found now, what is wrong with the data need not be found after aligning.
+        Dataset::open(data)?.check_pairs_possible()?;
         let landmarks = match (&self.landmarks, &self.landmark_data) {
             (Some(model), _) => LandmarkSource::Model(model.clone()),
             (None, Some(folder)) => LandmarkSource::TrainOn(folder.clone()),
@@ -119,7 +125,8 @@ impl PipelineArgs {
         // Better now than after days of training.
         select.check(patches.len())?;
         Ok(PipelineSettings {
-            data: data.clone(),
+            // `faces/` and `faces` are one folder.
+            data: data.components().collect(),
             landmarks,
             faces: self.face.into(),
             search: match (self.no_detect, self.or_middle) {

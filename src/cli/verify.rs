@@ -39,8 +39,10 @@ pub struct VerifyArgs {
 /// Compares two pictures.
 pub fn run(args: &VerifyArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
     if is_bundle(&args.model) {
+        args.crop.refuse_for_bundle()?;
         return run_bundle(args, &open()?);
     }
+    args.photographs.refuse_for_model()?;
     let model = Model::load(&args.model)?;
     let pictures = vec![args.a.clone(), args.b.clone()];
     let cut = args.crop.cut(&model, &pictures)?;

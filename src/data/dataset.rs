@@ -195,7 +195,7 @@ pub(super) fn visible_entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-pub(super) fn is_picture_name(path: &Path) -> bool {
+pub(crate) fn is_picture_name(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| PICTURE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }

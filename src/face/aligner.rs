@@ -14,7 +14,9 @@ use super::picture::Picture;
 use super::points::{Shape, pupil_distance};
 use super::pts;
 use super::similarity::Similarity;
-use crate::data::dataset::{self, find_images};
+use crate::data::dataset::{self, Dataset, Identity, find_images, is_picture_name};
+use crate::data::formats::Part;
+use crate::data::formats::celeba::Root;
 use crate::files::{self, atomic_write, quick_write};
 use crate::report::csv::quoted;
 use crate::report::hashes::sha256_of;
@@ -36,6 +38,9 @@ const CHUNK: usize = 32;
 
 /// Pupils closer than this many pixels hold no face to recognise; so small, a fit of landmarks has failed.
 const MIN_PUPIL_DISTANCE: f32 = 4.0;
+
+/// The reason of a rejection where the detector finds nothing.
+pub const NO_FACE: &str = "no face found";
 
 /// Why photographs cannot be aligned. What is wrong with a single photograph is a rejection, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +236,7 @@ impl Aligner {
                 found = found.into_iter().min_by(|a, b| off(a).total_cmp(&off(b))).into_iter().collect()
             }
         }
-        if found.is_empty() { Err("no face found".into()) } else { Ok(found) }
+        if found.is_empty() { Err(NO_FACE.into()) } else { Ok(found) }
     }
 }
 
@@ -287,7 +292,7 @@ impl Outcome {
     }
 }
 
-/// Aligns the photograph `source`, or all below the folder `source`, into the folder `out`. `stop` is asked between
+/// Aligns the photograph `source`, all below the folder `source`, or those of a list of people or of CelebA, into the folder `out`. `stop` is asked between
 /// chunks; `progress` is given the photographs done and all there are.
 ///
 /// # Errors
@@ -311,12 +316,13 @@ pub fn align_folder(
     let write_error = |error| Error::Files(files::Error::writing(&path, error));
     let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(write_error)?;
     while done < all && !stop() {
-        let chunk = &photographs.names[done..all.min(done + CHUNK)];
+        let chunk = done..all.min(done + CHUNK);
         let counted = std::sync::atomic::AtomicUsize::new(done);
         let written: Vec<Vec<Entry>> = chunk
-            .par_iter()
-            .map(|name| {
-                let written = photographs.write(name, out, aligner);
+            .clone()
+            .into_par_iter()
+            .map(|number| {
+                let written = photographs.write(number, out, aligner);
                 progress(counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, all);
                 written
             })
@@ -346,38 +352,52 @@ pub fn align_folder(
 
 /// What is to be aligned.
 struct Photographs {
-    root: PathBuf,
-    /// Paths below the root, with `/` between names.
+    /// Paths below the root, with `/` between names; `PERSON/FILE` in a list of people and in CelebA.
     names: Vec<String>,
+    /// Where each lies.
+    files: Vec<PathBuf>,
     /// Whether a photograph may give several faces.
     several: bool,
 }
 
 impl Photographs {
     fn list(source: &Path, out: &Path, several: bool) -> Result<Self, Error> {
+        let named = match listed(source)? {
+            Some(dataset) => named_by_person(&dataset)?,
+            None => Self::below(source, out)?,
+        };
+        let mut taken: HashMap<String, String> = HashMap::new();
+        for (name, _) in &named {
+            let picture = picture_name(name, None);
+            if let Some(first) = taken.insert(picture.clone(), name.clone()) {
+                return Err(Error::SameName { first, second: name.clone(), picture });
+            }
+        }
+        let (names, files) = named.into_iter().unzip();
+        Ok(Self { names, files, several })
+    }
+
+    /// A photograph, or all below a folder.
+    fn below(source: &Path, out: &Path) -> Result<Vec<(String, PathBuf)>, Error> {
         let root = if source.is_file() { source.parent().unwrap_or(Path::new("")) } else { source };
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
         if source.is_dir() && absolute(out).starts_with(absolute(source)) {
             return Err(Error::Inside { source_folder: source.into(), out: out.into() });
         }
-        let mut names = Vec::new();
-        let mut taken: HashMap<String, String> = HashMap::new();
+        let mut named = Vec::new();
         for path in find_images(source)? {
             let below = path.strip_prefix(root).unwrap_or(&path);
             let parts: Option<Vec<&str>> = below.components().map(|part| part.as_os_str().to_str()).collect();
             let name = parts.ok_or_else(|| Error::NotUtf8 { path: path.clone() })?.join("/");
-            let picture = picture_name(&name, None);
-            if let Some(first) = taken.insert(picture.clone(), name.clone()) {
-                return Err(Error::SameName { first, second: name, picture });
-            }
-            names.push(name);
+            named.push((name, path));
         }
-        Ok(Self { root: root.into(), names, several })
+        Ok(named)
     }
 
     /// Aligns a photograph and writes its pictures.
-    fn write(&self, name: &str, out: &Path, aligner: &Aligner) -> Result<Vec<Entry>, Error> {
-        let faces = match aligner.align_file(&self.root.join(name)) {
+    fn write(&self, number: usize, out: &Path, aligner: &Aligner) -> Result<Vec<Entry>, Error> {
+        let name = self.names[number].as_str();
+        let faces = match aligner.align_file(&self.files[number]) {
             Ok(faces) => faces,
             Err(reason) => return Ok(vec![Entry::Rejected { source: name.into(), reason }]),
         };
@@ -393,6 +413,26 @@ impl Photographs {
         }
         Ok(entries)
     }
+}
+
+/// The data set at `source`, where that is a list of people's pictures or CelebA: its folders are not its people.
+fn listed(source: &Path) -> Result<Option<Dataset>, Error> {
+    let (path, part) = Part::of_path(source);
+    let is_list = path.is_file() && !is_picture_name(&path);
+    let is_listed = is_list || part != Part::All || Root::find(&path).is_some();
+    Ok(if is_listed { Some(Dataset::open_part(&path, part)?) } else { None })
+}
+
+fn named_by_person(dataset: &Dataset) -> Result<Vec<(String, PathBuf)>, Error> {
+    let of_person = |identity: &Identity| {
+        let named = identity.images.iter().map(|path| {
+            let file = path.file_name().and_then(|file| file.to_str());
+            let file = file.ok_or_else(|| Error::NotUtf8 { path: path.clone() })?;
+            Ok((format!("{}/{file}", identity.name), path.clone()))
+        });
+        named.collect::<Vec<_>>()
+    };
+    dataset.identities.iter().flat_map(of_person).collect()
 }
 
 /// The name of the aligned picture: the photograph's with another extension, and the face's number where there may be
