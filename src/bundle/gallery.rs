@@ -2,7 +2,8 @@
 //!
 //! The index file keeps the reduced vectors of each photograph with its size and time of change, so that only new and
 //! changed photographs are looked at again. Safetensors with a tensor `group.G` [faces, k] for each group of the verifier,
-//! and the entries `kind` = `deepid2-gallery-1`, `bundle` (SHA-256 of `bundle.json`) and `photographs` (JSON).
+//! and the entries `kind` = `deepid2-gallery-1`, `bundle` (SHA-256 of `bundle.json`), `finding` (which faces are taken) and
+//! `photographs` (JSON).
 
 use super::Error;
 use super::recogniser::{Bundle, Faces, FoundFace, Recogniser};
@@ -116,7 +117,7 @@ impl Gallery {
             return Err(Error::NoFaces { path: folder.into(), pictures: pictures.len() });
         }
         if let Some(index) = index.filter(|_| photographs != held.0) {
-            write(index, &bundle.digest, &photographs, &faces, &widths)?;
+            write(index, bundle, &photographs, &faces, &widths)?;
         }
         Ok(Self { faces, known: pictures.len() - new.len() })
     }
@@ -145,7 +146,13 @@ fn tensor_name(group: usize) -> String {
     format!("group.{group}")
 }
 
-fn write(index: &Path, bundle: &str, photographs: &[Photograph], faces: &Faces, widths: &[usize]) -> Result<(), Error> {
+fn write(
+    index: &Path,
+    bundle: &Bundle,
+    photographs: &[Photograph],
+    faces: &Faces,
+    widths: &[usize],
+) -> Result<(), Error> {
     let tensors: Vec<NamedTensor> = faces
         .reduced
         .iter()
@@ -160,7 +167,8 @@ fn write(index: &Path, bundle: &str, photographs: &[Photograph], faces: &Faces, 
     let photographs = serde_json::to_string(photographs).expect("plain numbers and text, which JSON can hold");
     let metadata = BTreeMap::from([
         ("kind".to_string(), KIND.to_string()),
-        ("bundle".to_string(), bundle.to_string()),
+        ("bundle".to_string(), bundle.digest.clone()),
+        ("finding".to_string(), bundle.finding.clone()),
         ("photographs".to_string(), photographs),
     ]);
     Ok(checkpoint::save(index, &tensors, &metadata)?)
@@ -174,6 +182,9 @@ fn read(index: &Path, bundle: &Bundle) -> Result<(Vec<Photograph>, Vec<Vec<f32>>
     }
     if file.text("bundle")? != bundle.digest {
         return Err(wrong("it was made with another bundle"));
+    }
+    if file.text("finding")? != bundle.finding {
+        return Err(wrong("it was made with another --face, --no-detect or --face-share"));
     }
     let photographs: Vec<Photograph> =
         serde_json::from_str(file.text("photographs")?).map_err(|_| wrong("its list of photographs is damaged"))?;

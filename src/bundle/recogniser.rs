@@ -63,6 +63,8 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// SHA-256 of the manifest, which names all else.
     pub digest: String,
+    /// Which faces of a photograph are taken and where they are looked for, as JSON.
+    pub finding: String,
     pub recogniser: Recogniser,
 }
 
@@ -86,9 +88,10 @@ impl Bundle {
             faces: choice.unwrap_or(manifest.faces),
             search: search.unwrap_or(manifest.search),
         };
+        let finding = serde_json::to_string(&(parts.faces, parts.search)).expect("plain numbers and text");
         let recogniser = Recogniser::assemble(gpu, parts, images)?;
         let (_, digest) = sha256_of(&folder.join(MANIFEST))?;
-        Ok(Self { manifest, digest, recogniser })
+        Ok(Self { manifest, digest, finding, recogniser })
     }
 }
 

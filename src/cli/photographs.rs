@@ -18,7 +18,8 @@ const NAMED: usize = 5;
 
 #[derive(Debug, Args)]
 pub struct PhotographArgs {
-    /// Which faces of a photograph: the largest, the one nearest to its middle, or all
+    /// Which faces of a photograph: the largest, the one nearest to its middle, or all. Without it, one of several people is
+    /// refused where one person is to be compared
     #[arg(long, value_enum)]
     face: Option<FaceArg>,
     /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces

@@ -20,7 +20,7 @@ use super::people::People;
 use super::report::{Inputs, Reported, report};
 use super::select;
 use super::selection::Selection;
-use super::settings::{LandmarkSource, PipelineSettings};
+use super::settings::{LandmarkSource, PipelineSettings, SETTINGS};
 use crate::bundle::make::{Parts, make};
 use crate::face::aligner::{Aligner, Landmarks, align_folder};
 use crate::face::index::{AlignedFaces, INDEX};
@@ -96,6 +96,9 @@ pub fn run(
     listener: &dyn Listener,
     quiet: bool,
 ) -> Result<Outcome, Error> {
+    if !out.join(SETTINGS).is_file() {
+        settings.check_inputs()?;
+    }
     settings.claim(out)?;
     let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
     let stages: [(&str, Stage); 6] = [

@@ -3,7 +3,11 @@
 use super::Error;
 use super::fit::FitSettings;
 use super::select::SelectSettings;
+use crate::data::dataset::{Dataset, find_images};
+use crate::data::pairs::PairList;
 use crate::face::aligner::{FaceChoice, Search};
+use crate::face::annotated;
+use crate::face::landmark_model::LandmarkModel;
 use crate::files::atomic_write;
 use crate::settings::first_difference;
 use crate::train::TrainConfig;
@@ -54,6 +58,24 @@ pub struct PipelineSettings {
 }
 
 impl PipelineSettings {
+    /// Makes sure that photographs, landmarks and test pairs are there: better before days of training than after.
+    ///
+    /// # Errors
+    /// Whatever is missing or cannot be read.
+    pub fn check_inputs(&self) -> Result<(), Error> {
+        find_images(&self.data)?;
+        match &self.landmarks {
+            LandmarkSource::Model(model) => drop(LandmarkModel::load(model)?),
+            LandmarkSource::TrainOn(folder) => drop(annotated::open(folder)?),
+        }
+        match &self.test {
+            Some(TestPairs { pairs: Some(pairs), data }) => drop(PairList::open(pairs, data)?),
+            Some(TestPairs { pairs: None, data }) => drop(Dataset::open(data)?),
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Writes the settings to the run's folder, or makes sure that they are those of the run in it.
     ///
     /// # Errors
