@@ -100,6 +100,7 @@ pub fn run(
         settings.check_inputs()?;
     }
     settings.claim(out)?;
+    listener.say(&format!("seed {}; results in {}", settings.train.seed, out.display()));
     let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
     let stages: [(&str, Stage); 6] = [
         ("landmarks", Run::landmarks),
