@@ -2,8 +2,8 @@
 //!
 //! The index file keeps the reduced vectors of each photograph with its size and time of change, so that only new and
 //! changed photographs are looked at again. Safetensors with a tensor `group.G` [faces, k] for each group of the verifier,
-//! and the entries `kind` = `deepid2-gallery-1`, `bundle` (SHA-256 of `bundle.json`), `finding` (which faces were looked
-//! for) and `photographs` (JSON).
+//! and the entries `kind` = `deepid2-gallery-1`, `bundle` (SHA-256 of `bundle.json`), `finding` (which faces are taken) and
+//! `photographs` (JSON).
 
 use super::Error;
 use super::recogniser::{Bundle, Faces, FoundFace, Recogniser};

@@ -83,3 +83,75 @@ impl Manifest {
         Ok(atomic_write(&folder.join(MANIFEST), json.as_bytes())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tempfile::TempDir;
+
+    fn manifest() -> Manifest {
+        Manifest {
+            version: VERSION,
+            made_by: "a test".into(),
+            detector: "none".into(),
+            search: Search::Middle { share: 0.6 },
+            faces: FaceChoice::Largest,
+            files: BTreeMap::new(),
+            card: ModelCard::new("A card", "Says nothing."),
+        }
+    }
+
+    fn bundle() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("networks")).unwrap();
+        let files = ["verifier.safetensors", "networks/patch-000.safetensors"].map(String::from);
+        for name in &files {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        manifest().write(folder.path(), &files).unwrap();
+        folder
+    }
+
+    fn refused(folder: &Path, expected: &[&str]) {
+        let message = Manifest::open(folder).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| message.contains(part)), "{message}");
+    }
+
+    #[test]
+    fn what_is_written_is_opened_while_every_file_is_as_it_was() {
+        let folder = bundle();
+        let opened = Manifest::open(folder.path()).unwrap();
+        assert_eq!(Manifest { files: BTreeMap::new(), ..opened.clone() }, manifest());
+        assert_eq!(opened.files.len(), 2);
+        let network = folder.path().join("networks/patch-000.safetensors");
+        fs::write(&network, "networks/patch-000.safetensorz").unwrap();
+        refused(folder.path(), &["patch-000.safetensors: not the file", "SHA-256 differs"]);
+        fs::remove_file(&network).unwrap();
+        refused(folder.path(), &["networks/patch-000.safetensors is missing", "half-copied"]);
+    }
+
+    #[test]
+    fn files_that_are_no_manifest_of_this_version_are_told_apart() {
+        let folder = bundle();
+        let path = folder.path().join(MANIFEST);
+        let text = fs::read_to_string(&path).unwrap();
+        // A later version may hold anything else.
+        fs::write(&path, r#"{"version": 7, "anything": []}"#).unwrap();
+        refused(folder.path(), &["a bundle of version 7, this program reads version 1"]);
+        for damaged in ["", "{", r#"{"version": 1}"#, r#"{"version": "1"}"#, &text[..text.len() - 9]] {
+            fs::write(&path, damaged).unwrap();
+            refused(folder.path(), &["bundle.json: not what this version writes", "copy the bundle again"]);
+        }
+        fs::remove_file(&path).unwrap();
+        refused(folder.path(), &["not a bundle", "bundle.json"]);
+        refused(&folder.path().join("none"), &["none: not a bundle"]);
+    }
+
+    #[test]
+    fn files_that_are_missing_are_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = manifest().write(folder.path(), &["gone".into()]).unwrap_err().to_string();
+        assert!(message.contains("gone") && !folder.path().join(MANIFEST).exists(), "{message}");
+    }
+}

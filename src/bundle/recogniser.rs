@@ -63,7 +63,7 @@ pub struct Bundle {
     pub manifest: Manifest,
     /// SHA-256 of the manifest, which names all else.
     pub digest: String,
-    /// Which faces are looked for and where, as an index file keeps it.
+    /// Which faces of a photograph are taken and where they are looked for, as JSON.
     pub finding: String,
     pub recogniser: Recogniser,
 }

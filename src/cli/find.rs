@@ -32,7 +32,7 @@ pub struct FindArgs {
 
 /// Shows the best matches.
 pub fn run(args: &FindArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
-    let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::Largest))?;
+    let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::All))?;
     let query = bundle.recogniser.only_face(&args.photograph)?;
     let bar = bar(0);
     let gallery = Gallery::open(&mut bundle, &args.gallery, args.index.as_deref(), &|done, all| {

@@ -19,7 +19,8 @@ const NAMED: usize = 5;
 #[derive(Debug, Args)]
 pub struct PhotographArgs {
     /// For bundles: which faces of a photograph, the largest, the one nearest to its middle, or all [default: all for
-    /// `cluster`, central for `eval`, the bundle's own for `embed`, largest for others]
+    /// `cluster` and `find`'s gallery, central for `eval`, the bundle's own for `embed`; where one person is to be compared,
+    /// a photograph of several is refused]
     #[arg(long, value_enum)]
     face: Option<FaceArg>,
     /// For bundles: the pictures are cropped to their faces: take the square in their middle instead of looking for faces

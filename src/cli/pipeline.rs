@@ -183,7 +183,6 @@ pub fn run(args: &PipelineArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) 
     let gpu = open()?;
     let at_once = args.nets.map_or_else(|| default_at_once(&gpu), usize::from);
     let screen = Screen::new();
-    screen.say(&format!("seed {}; results in {}", settings.train.seed, args.out.display()));
     let outcome = run_pipeline(&gpu, &settings, &args.out, at_once, &interrupt, &screen, args.quiet)?;
     screen.clear();
     super::end_quietly_on_closed_pipes();

@@ -77,7 +77,7 @@ pub fn run(args: &VerifyArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) ->
 
 /// Compares the faces of two photographs.
 fn run_bundle(args: &VerifyArgs, gpu: &Gpu) -> Result<ExitCode> {
-    let mut recogniser = args.photographs.open(gpu, &args.model, Some(FaceChoice::Largest))?.recogniser;
+    let mut recogniser = args.photographs.open(gpu, &args.model, Some(FaceChoice::All))?.recogniser;
     let faces = [recogniser.only_face(&args.a)?, recogniser.only_face(&args.b)?];
     let verifier = &recogniser.verifier;
     let [a, b] = [verifier.prepare(&faces[0].reduced)?, verifier.prepare(&faces[1].reduced)?];

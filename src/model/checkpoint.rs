@@ -336,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn wide_tensors_are_loaded_to_the_bit_beside_none_of_32_bits() {
+        let (_folder, path) = in_folder();
+        let values = vec![1.0 / 3.0, -1e300, f64::MIN_POSITIVE, -0.0];
+        let wide = NamedTensor { name: "pca.mean".into(), dims: vec![1, 4], values: values.clone() };
+        save_wide(&path, &[wide], &some_text()).unwrap();
+        let loaded = load(&path).unwrap();
+        assert!(loaded.tensors.is_empty());
+        let [found] = &loaded.wide_tensors[..] else { panic!("{:?}", loaded.wide_tensors) };
+        assert_eq!((found.name.as_str(), &found.dims), ("pca.mean", &vec![1, 4]));
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found.values), bits(&values));
+        assert_eq!(loaded.metadata, some_text());
+    }
+
+    #[test]
     fn equal_content_gives_equal_bytes_in_any_order() {
         let (_folder, path) = in_folder();
         let text: BTreeMap<String, String> = (0..40).map(|i| (format!("key{i}"), i.to_string())).collect();
@@ -447,7 +462,10 @@ mod tests {
         let halves = safetensors::tensor::TensorView::new(Dtype::F16, vec![2], &[0; 4]).unwrap();
         std::fs::write(&path, safetensors::serialize([("fc.weight", halves)], None).unwrap()).unwrap();
         let message = load(&path).unwrap_err().to_string();
-        assert!(message.contains("tensor `fc.weight`: expected 32-bit floats (F32), found F16"), "{message}");
+        assert!(
+            message.contains("tensor `fc.weight`: expected floats of 32 or 64 bits (F32, F64), found F16"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -158,3 +158,48 @@ pub fn read_parameters(gpu: &Gpu, store: &Store, model: &mut Model, net: usize) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::crop::CropSpec;
+    use crate::model::file::tensors_of;
+    use crate::net::initial_values;
+    use crate::ops::testing::gpus;
+    use std::path::PathBuf;
+
+    #[test]
+    fn vectors_of_crops_in_memory_are_the_embeddings_of_their_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..7u32)
+            .map(|number| {
+                let path = folder.path().join(format!("{number}.png"));
+                let pixel = |x, y| image::Rgb([(x * 8 + number * 9) as u8, (y * y + 5 * number) as u8, (x * y) as u8]);
+                image::RgbImage::from_fn(40, 36, pixel).save(&path).unwrap();
+                path
+            })
+            .collect();
+        let crop = CropSpec { height: 31, width: 31, margin: 0, ..CropSpec::default() };
+        let spec = NetSpec { height: 31, width: 31, widths: [2, 3, 4, 5], embedding: 6, ..NetSpec::paper(4) };
+        let parameters = tensors_of(&spec).iter().map(|p| (p.name.to_string(), initial_values(p, 1))).collect();
+        let mut model =
+            Model { spec, crop, patch: None, mirror: false, threshold: None, trained_on: "nobody".into(), parameters };
+        let images = Arc::new(ImageStore::load(paths, crop, u64::MAX, &|| {}).unwrap());
+        let crops: Vec<u8> = images.pixels().unwrap().into_iter().map(|value| value as u8).collect();
+        let gpu = &gpus()[0];
+        // Four a pass: one pass is full, one is not.
+        let mut extractor = Extractor::of_model(gpu, &model, 4).unwrap();
+        let own = extractor.vectors(&crops, Augment::NONE).unwrap();
+        assert_eq!((own.len(), extractor.dimension()), (7 * 6, 6));
+        assert_eq!(own, extractor.embed(&images, &|_| {}).unwrap());
+        assert!(own.iter().any(|value| *value > 0.0) && own[..6] != own[36..]);
+        assert_eq!(extractor.vectors(&crops[..crops.len() / 7], Augment::NONE).unwrap(), own[..6]);
+        assert!(extractor.vectors(&[], Augment::NONE).unwrap().is_empty());
+
+        let mirrored = extractor.vectors(&crops, Augment::MIRRORED).unwrap();
+        assert!(mirrored != own);
+        model.mirror = true;
+        let sums: Vec<f32> = own.iter().zip(&mirrored).map(|(own, mirrored)| own + mirrored).collect();
+        assert_eq!(Extractor::of_model(gpu, &model, 4).unwrap().embed(&images, &|_| {}).unwrap(), sums);
+    }
+}

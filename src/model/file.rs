@@ -248,6 +248,31 @@ mod tests {
     }
 
     #[test]
+    fn a_model_for_extraction_alone_is_loaded_without_its_head_but_not_with_half_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut whole = model();
+        whole.parameters.insert("cosine".into(), vec![1.0, 2.0, 0.0, 0.0]);
+        whole.save(&path).unwrap();
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        let extractor = whole.clone().extractor_only();
+        let names: Vec<&String> =
+            whole.parameters.keys().filter(|name| !extractor.parameters.contains_key(*name)).collect();
+        assert_eq!(names, ["cosine", "softmax.bias", "softmax.weight"]);
+        extractor.save(&path).unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < bytes);
+        assert_eq!(Model::load(&path).unwrap(), extractor);
+        let (tensors, metadata) = extractor.contents();
+        checkpoint::save(&path, &tensors[1..], &metadata).unwrap();
+        assert!(Model::load(&path).unwrap_err().to_string().contains("conv1.weight"));
+
+        let (mut half, metadata) = whole.contents();
+        half.retain(|tensor| tensor.name != "softmax.bias");
+        checkpoint::save(&path, &half, &metadata).unwrap();
+        assert!(Model::load(&path).unwrap_err().to_string().contains("no tensor `softmax.bias`"));
+    }
+
+    #[test]
     fn files_of_another_kind_or_shape_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");

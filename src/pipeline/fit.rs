@@ -255,3 +255,154 @@ fn fuse(ratios: &[Vec<f64>], pairs: &[Pair]) -> Result<(Vec<f64>, f64), Error> {
     let svm = LinearSvm::fit(&ratios.concat(), groups, &same, &svm::Settings::default())?;
     Ok((svm.weights().to_vec(), svm.bias()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::vectors::{Origin, VectorWriter};
+    use super::*;
+    use crate::face::index::AlignedFaces;
+    use crate::face::index::testing::aligned_folder;
+    use rand::seq::SliceRandom;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use tempfile::TempDir;
+
+    /// Numbers in a vector.
+    const DIMENSION: usize = 4;
+    /// Standard deviation of the pictures of a person about their mean; that of the means is 1.
+    const NOISE: f32 = 0.4;
+    const PATCHES: [usize; 2] = [3, 50];
+
+    fn normal(rng: &mut ChaCha8Rng) -> f32 {
+        // Box–Muller; 1 − u is never 0.
+        let (u, v): (f32, f32) = (rng.random(), rng.random());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+    }
+
+    /// [faces, patches · 2 · dimension]: Gaussian people of `images` faces each.
+    fn gaussian(people: usize, images: usize, seed: u64) -> Vec<Vec<f32>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let width = PATCHES.len() * SIDES * DIMENSION;
+        let mut faces = Vec::new();
+        for _ in 0..people {
+            let mean: Vec<f32> = (0..width).map(|_| normal(&mut rng)).collect();
+            faces.extend((0..images).map(|_| mean.iter().map(|value| value + NOISE * normal(&mut rng)).collect()));
+        }
+        faces
+    }
+
+    /// Vectors of Gaussian people on disk, and who they are.
+    fn drawn(people: usize, images: usize, seed: u64) -> (TempDir, VectorFolder, People) {
+        let folder = tempfile::tempdir().unwrap();
+        aligned_folder(&folder.path().join("aligned"), &vec![images; people]);
+        let aligned = AlignedFaces::open(&folder.path().join("aligned")).unwrap();
+        let faces = gaussian(people, images, seed);
+        for (place, patch) in PATCHES.into_iter().enumerate() {
+            let origin = Origin { patch, model: "m".into(), faces: "f".into() };
+            let path = vectors::path(folder.path(), patch);
+            let mut writer = VectorWriter::begin(&path, &origin, faces.len(), DIMENSION).unwrap().unwrap();
+            for face in &faces {
+                writer.append(&face[place * SIDES * DIMENSION..][..SIDES * DIMENSION]).unwrap();
+            }
+            writer.finish().unwrap();
+        }
+        let vectors = VectorFolder::new(folder.path(), "f".into(), faces.len());
+        let people = People::of(&aligned, 0.3, 1).unwrap();
+        (folder, vectors, people)
+    }
+
+    fn groups() -> Vec<Vec<usize>> {
+        vec![vec![6, 100], vec![7, 101]]
+    }
+
+    fn fitted(vectors: &VectorFolder, people: &People, settings: &FitSettings) -> Result<Fitted, Error> {
+        fit(vectors, &groups(), people, 1, settings, &|_| {})
+    }
+
+    #[test]
+    fn gaussian_people_are_told_apart_and_shuffled_labels_are_guessed() {
+        let (folder, vectors, people) = drawn(20, 4, 1);
+        let Fitted { verifier, held_out } = fitted(&vectors, &people, &FitSettings::default()).unwrap();
+        let threshold = &verifier.threshold;
+        assert!(threshold.accuracy > 0.8, "held out: {}", threshold.accuracy);
+        assert_eq!(threshold.chosen_on, format!("{} balanced pairs of 6 held-out people", held_out.pairs.len()));
+        assert_eq!(verifier.fitted_on, "80 faces of 20 people");
+        assert_eq!((verifier.dimension, verifier.groups.len(), held_out.people), (DIMENSION, 2, 6));
+        let right = |scores: &[f64], same: &[bool]| {
+            let right = scores.iter().zip(same).filter(|(score, same)| (**score >= threshold.score) == **same).count();
+            right as f64 / scores.len() as f64
+        };
+        let held_same: Vec<bool> = held_out.pairs.iter().map(|pair| pair.same).collect();
+        assert!((right(&held_out.scores, &held_same) - threshold.accuracy).abs() < 1e-9);
+
+        // The same again, to the byte.
+        let path = |name: &str| folder.path().join(name);
+        verifier.save(&path("one")).unwrap();
+        fitted(&vectors, &people, &FitSettings::default()).unwrap().verifier.save(&path("two")).unwrap();
+        assert!(std::fs::read(path("one")).unwrap() == std::fs::read(path("two")).unwrap());
+
+        // People that nothing has seen.
+        let faces = gaussian(100, 4, 2);
+        let rows = &mut |chosen: &[usize]| {
+            let of_face = |face: &Vec<f32>| -> Vec<f32> {
+                let start = |vector: &usize| {
+                    let place = PATCHES.iter().position(|patch| *patch == vector / SIDES).unwrap();
+                    (place * SIDES + vector % SIDES) * DIMENSION
+                };
+                chosen.iter().flat_map(|vector| &face[start(vector)..][..DIMENSION]).copied().collect()
+            };
+            Ok(faces.iter().flat_map(of_face).collect())
+        };
+        let prepared = verifier.prepare(&verifier.reduce(rows).unwrap()).unwrap();
+        let (mut scores, mut same) = (Vec::new(), Vec::new());
+        for face in 0..400 {
+            for (other, one_person) in [(face / 4 * 4 + (face + 1) % 4, true), ((face + 4) % 400, false)] {
+                scores.push(verifier.score(&prepared, face, &prepared, other));
+                same.push(one_person);
+            }
+        }
+        assert!(right(&scores, &same) > 0.85, "strangers: {}", right(&scores, &same));
+        same.shuffle(&mut ChaCha8Rng::seed_from_u64(3));
+        // Three standard deviations of 800 guesses.
+        assert!((right(&scores, &same) - 0.5).abs() < 0.053, "shuffled: {}", right(&scores, &same));
+    }
+
+    #[test]
+    fn training_people_alone_decide_where_they_are_asked_to() {
+        let (_folder, vectors, people) = drawn(12, 3, 4);
+        let fit_on = |fit_on| fitted(&vectors, &people, &FitSettings { fit_on, ..Default::default() }).unwrap();
+        let [all, training] = [FitOn::All, FitOn::Training].map(fit_on);
+        assert_eq!(training.verifier.fitted_on, "27 faces of 9 people");
+        assert!(training.verifier.groups != all.verifier.groups);
+        // Weights and threshold come from held-out people either way.
+        assert_eq!(training.held_out, all.held_out);
+        assert_eq!(
+            (&training.verifier.weights, &training.verifier.threshold),
+            (&all.verifier.weights, &all.verifier.threshold)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_explained() {
+        let (folder, vectors, people) = drawn(7, 2, 5);
+        let singular = FitSettings {
+            joint_bayesian: joint_bayesian::Settings { shrinkage: 0.0, ..Default::default() },
+            ..FitSettings::default()
+        };
+        let message = fitted(&vectors, &people, &singular).unwrap_err().to_string();
+        assert!(message.contains("covariance is singular") && message.contains("set the shrinkage"), "{message}");
+        // More components than there are numbers or faces: as many as there are.
+        let many = FitSettings { components: 1000, ..FitSettings::default() };
+        let components = fitted(&vectors, &people, &many).unwrap().verifier.groups[0].pca.components();
+        assert_eq!(components, 2 * DIMENSION);
+
+        let fit_groups = |groups: &[Vec<usize>], vectors: &VectorFolder| {
+            fit(vectors, groups, &people, 1, &FitSettings::default(), &|_| {}).unwrap_err().to_string()
+        };
+        assert!(fit_groups(&[], &vectors).contains("no vectors are chosen"));
+        assert!(fit_groups(&[vec![]], &vectors).contains("no vectors are chosen"));
+        assert!(fit_groups(&[vec![10]], &vectors).contains("patch-005.safetensors: no such file of vectors"));
+        let other = VectorFolder::new(folder.path(), "g".into(), 14);
+        assert!(fit_groups(&groups(), &other).contains("patch-003.safetensors holds vectors of other faces"));
+    }
+}

@@ -94,3 +94,72 @@ impl People {
         Ok(pairs.into_iter().map(|pair| Pair { a: face(pair.a), b: face(pair.b), ..pair }).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::face::index::testing::{aligned_folder, face};
+    use crate::face::index::{Entry, INDEX};
+
+    #[test]
+    fn people_are_split_as_training_splits_them() {
+        let folder = tempfile::tempdir().unwrap();
+        aligned_folder(folder.path(), &[2, 1, 3, 2, 2, 1, 2, 2, 3, 2]);
+        let faces = AlignedFaces::open(folder.path()).unwrap();
+        let mut sides = HashSet::new();
+        for seed in 1..6 {
+            let people = People::of(&faces, 0.3, seed).unwrap();
+            let split = split_identities(&Dataset::open(folder.path()).unwrap(), 0.3, seed).unwrap();
+            assert_eq!(people.split, split);
+            let counts = [Side::Training, Side::HeldOut, Side::All].map(|side| people.count(side));
+            assert_eq!(counts, [7, 3, 10]);
+            let pictures = |side| -> HashSet<&PathBuf> {
+                people.faces(side).into_iter().map(|face| &faces.faces()[face].path).collect()
+            };
+            let expected: HashSet<&PathBuf> = split.validation.identities.iter().flat_map(|one| &one.images).collect();
+            assert_eq!(pictures(Side::HeldOut), expected);
+            let people_of =
+                |side| -> HashSet<u32> { people.faces(side).into_iter().map(|face| people.of_face[face]).collect() };
+            assert!(people_of(Side::Training).is_disjoint(&people_of(Side::HeldOut)));
+            assert_eq!(people.faces(Side::Training).len() + people.faces(Side::HeldOut).len(), 20);
+            assert_eq!(people.faces(Side::All), (0..20).collect::<Vec<_>>());
+            sides.insert(people.faces(Side::HeldOut));
+        }
+        assert!(sides.len() > 1, "other seeds hold out other people");
+    }
+
+    #[test]
+    fn pairs_are_of_held_out_people_only() {
+        let folder = tempfile::tempdir().unwrap();
+        aligned_folder(folder.path(), &[3; 12]);
+        let faces = AlignedFaces::open(folder.path()).unwrap();
+        let people = People::of(&faces, 0.5, 4).unwrap();
+        let held: HashSet<usize> = people.faces(Side::HeldOut).into_iter().collect();
+        let pairs = people.held_out_pairs(1000, 9).unwrap();
+        assert_eq!(pairs, people.held_out_pairs(1000, 9).unwrap());
+        for pair in &pairs {
+            let [a, b] = [pair.a, pair.b].map(|face| face as usize);
+            assert!(a != b && held.contains(&a) && held.contains(&b), "{pair:?}");
+            assert_eq!(people.of_face[a] == people.of_face[b], pair.same, "{pair:?}");
+        }
+        let same = pairs.iter().filter(|pair| pair.same).count();
+        assert_eq!((same, pairs.len()), (18, 36));
+        let fold_of: HashSet<(u32, u32)> = pairs
+            .iter()
+            .flat_map(|pair| [pair.a, pair.b].map(|face| (people.of_face[face as usize], pair.fold)))
+            .collect();
+        assert_eq!(fold_of.len(), 6, "nobody is in two folds");
+    }
+
+    #[test]
+    fn faces_without_people_and_too_few_people_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        aligned_folder(folder.path(), &[2; 3]);
+        let people = |fraction| People::of(&AlignedFaces::open(folder.path()).unwrap(), fraction, 1).unwrap_err();
+        assert!(people(0.2).to_string().contains("3 identities cannot be split"));
+        assert!(people(0.0).to_string().contains("--validation-fraction 0"));
+        std::fs::write(folder.path().join(INDEX), Entry::Face(Box::new(face("alone.png", 0))).to_line()).unwrap();
+        let message = people(0.2).to_string();
+        assert!(message.contains("alone.png: lies in no person's folder"), "{message}");
+    }
+}

@@ -20,7 +20,7 @@ use super::people::People;
 use super::report::{Inputs, Reported, report};
 use super::select;
 use super::selection::Selection;
-use super::settings::{LandmarkSource, PipelineSettings};
+use super::settings::{LandmarkSource, PipelineSettings, SETTINGS};
 use crate::bundle::make::{Parts, make};
 use crate::face::aligner::{Aligner, Landmarks, align_folder};
 use crate::face::index::{AlignedFaces, INDEX};
@@ -96,7 +96,11 @@ pub fn run(
     listener: &dyn Listener,
     quiet: bool,
 ) -> Result<Outcome, Error> {
+    if !out.join(SETTINGS).is_file() {
+        settings.check_inputs()?;
+    }
     settings.claim(out)?;
+    listener.say(&format!("seed {}; results in {}", settings.train.seed, out.display()));
     let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
     let stages: [(&str, Stage); 6] = [
         ("landmarks", Run::landmarks),

@@ -3,7 +3,11 @@
 use super::Error;
 use super::fit::FitSettings;
 use super::select::SelectSettings;
+use crate::data::dataset::{Dataset, find_images};
+use crate::data::pairs::PairList;
 use crate::face::aligner::{FaceChoice, Search};
+use crate::face::annotated;
+use crate::face::landmark_model::LandmarkModel;
 use crate::files::atomic_write;
 use crate::settings::first_difference;
 use crate::train::TrainConfig;
@@ -54,6 +58,24 @@ pub struct PipelineSettings {
 }
 
 impl PipelineSettings {
+    /// Makes sure that photographs, landmarks and test pairs are there: better before days of training than after.
+    ///
+    /// # Errors
+    /// Whatever is missing or cannot be read.
+    pub fn check_inputs(&self) -> Result<(), Error> {
+        find_images(&self.data)?;
+        match &self.landmarks {
+            LandmarkSource::Model(model) => drop(LandmarkModel::load(model)?),
+            LandmarkSource::TrainOn(folder) => drop(annotated::open(folder)?),
+        }
+        match &self.test {
+            Some(TestPairs { pairs: Some(pairs), data }) => drop(PairList::open(pairs, data)?),
+            Some(TestPairs { pairs: None, data }) => drop(Dataset::open(data)?),
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Writes the settings to the run's folder, or makes sure that they are those of the run in it.
     ///
     /// # Errors
@@ -82,5 +104,78 @@ impl PipelineSettings {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
         toml::from_str(&text).map_err(|error| Error::Settings { path: path.into(), message: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> PipelineSettings {
+        PipelineSettings {
+            data: "photographs".into(),
+            landmarks: LandmarkSource::Model("landmarks.safetensors".into()),
+            faces: FaceChoice::Central,
+            search: Search::Middle { share: 0.6 },
+            patches: vec![0, 17],
+            test: Some(TestPairs { pairs: None, data: "strangers".into() }),
+            train: TrainConfig::default(),
+            select: SelectSettings::default(),
+            fit: FitSettings::default(),
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_its_settings_and_refuses_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("new/run");
+        settings().claim(&run).unwrap();
+        let held = std::fs::read(run.join(SETTINGS)).unwrap();
+        assert_eq!(PipelineSettings::load(&run.join(SETTINGS)).unwrap(), settings());
+        settings().claim(&run).unwrap();
+        let refused = |change: &dyn Fn(&mut PipelineSettings), expected: &str| {
+            let mut other = settings();
+            change(&mut other);
+            let message = other.claim(&run).unwrap_err().to_string();
+            assert!(message.contains("another --out") && message.contains(expected), "{message}");
+        };
+        refused(&|other| other.train.epochs = 7, "train.epochs is 60 in the run and 7 now");
+        refused(&|other| other.select.size = 3, "select.size is 25 in the run and 3 now");
+        refused(&|other| other.fit.joint_bayesian.shrinkage = 0.5, "fit.joint_bayesian.shrinkage is 0.05");
+        refused(&|other| other.patches.push(18), "patches is [0, 17] in the run and [0, 17, 18] now");
+        refused(&|other| other.test = None, "test is ");
+        refused(&|other| other.landmarks = LandmarkSource::TrainOn("x".into()), "landmarks.model is ");
+        refused(&|other| other.search = Search::Middle { share: 0.5 }, "search.middle.share is ");
+        assert_eq!(std::fs::read(run.join(SETTINGS)).unwrap(), held);
+    }
+
+    #[test]
+    fn other_folders_and_damaged_settings_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+        let message = settings().claim(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("is not empty and holds no pipeline"), "{message}");
+        assert!(!folder.path().join(SETTINGS).exists());
+        let path = folder.path().join(SETTINGS);
+        for text in ["data = 3", "", "[[", "colour = 1"] {
+            std::fs::write(&path, text).unwrap();
+            let message = settings().claim(folder.path()).unwrap_err().to_string();
+            assert!(message.contains("pipeline.toml: ") && message.contains("another --out"), "{message}");
+        }
+    }
+
+    #[test]
+    fn inputs_that_are_missing_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = folder.path().join("a/1.png");
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        image::GrayImage::new(8, 8).save(&picture).unwrap();
+        let message = |settings: &PipelineSettings| settings.check_inputs().unwrap_err().to_string();
+        let mut found = PipelineSettings { data: folder.path().join("none"), ..settings() };
+        assert!(message(&found).contains("none"), "{}", message(&found));
+        found.data = folder.path().into();
+        assert!(message(&found).contains("landmarks.safetensors: cannot be read"), "{}", message(&found));
+        found.landmarks = LandmarkSource::TrainOn(folder.path().join("unannotated"));
+        assert!(message(&found).contains("unannotated"), "{}", message(&found));
     }
 }

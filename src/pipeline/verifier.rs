@@ -227,3 +227,105 @@ fn from_json<T: serde::de::DeserializeOwned>(file: &Checkpoint, entry: &'static 
         message: error.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A verifier of two groups, of the vectors 4 and 5 and of vector 399, each of three numbers.
+    fn verifier() -> Verifier {
+        let group = |vectors: Vec<usize>, seed: usize| {
+            let width = 3 * vectors.len();
+            let rows: Vec<f32> = (0..8 * width).map(|i| ((i * i + seed * i) as f32).sin()).collect();
+            let (mu, eps) = ([2.0, 0.5, 0.5, 1.0], [1.0, 0.25, 0.25, 0.75]);
+            Group {
+                vectors,
+                pca: Pca::fit(&rows, width, 2).unwrap(),
+                joint_bayesian: JointBayesian::from_covariances(&[0.1, -0.2], &mu, &eps).unwrap(),
+            }
+        };
+        Verifier {
+            groups: vec![group(vec![4, 5], 1), group(vec![399], 2)],
+            weights: vec![1.0 / 3.0, -0.7],
+            bias: 0.1,
+            dimension: 3,
+            threshold: ScoreThreshold {
+                score: 0.25,
+                accuracy: 0.9,
+                false_acceptances: 0.1,
+                chosen_on: "10 pairs".into(),
+            },
+            fitted_on: "8 faces of 2 people".into(),
+        }
+    }
+
+    /// Scores of all pairs of four faces.
+    fn scores(verifier: &Verifier) -> Vec<f64> {
+        let rows = &mut |chosen: &[usize]| {
+            Ok((0..4 * 3 * chosen.len()).map(|i| ((7 * i + chosen[0]) as f32).cos()).collect::<Vec<f32>>())
+        };
+        let faces = verifier.prepare(&verifier.reduce(rows).unwrap()).unwrap();
+        assert_eq!((faces.len(), faces.is_empty()), (4, false));
+        (0..4).flat_map(|a| (0..4).map(move |b| (a, b))).map(|(a, b)| verifier.score(&faces, a, &faces, b)).collect()
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_scores_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("verifier.safetensors");
+        let saved = verifier();
+        saved.save(&path).unwrap();
+        let loaded = Verifier::load(&path).unwrap();
+        assert_eq!(loaded, saved);
+        assert_eq!(loaded.patches().iter().map(|patch| patch.index()).collect::<Vec<_>>(), [2, 199]);
+        let scores = scores(&saved);
+        assert_eq!(scores, self::scores(&loaded));
+        // Of a and b as of b and a.
+        assert!((scores[1] - scores[4]).abs() < 1e-9 && (scores[1] - scores[2]).abs() > 1e-3, "{scores:?}");
+        assert!((saved.fuse(&[3.0, 1.0]) - 0.4).abs() < 1e-12);
+    }
+
+    #[test]
+    fn damaged_files_are_errors_that_name_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("verifier.safetensors");
+        verifier().save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(97) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let message = Verifier::load(&path).unwrap_err().to_string();
+            assert!(message.starts_with(&path.display().to_string()), "{message}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+        let Checkpoint { wide_tensors, metadata, .. } = checkpoint::load(&path).unwrap();
+        let refused = |tensors: &[NamedTensor<f64>], metadata: &BTreeMap<String, String>, expected: &str| {
+            checkpoint::save_wide(&path, tensors, metadata).unwrap();
+            let message = Verifier::load(&path).unwrap_err().to_string();
+            assert!(message.contains("verifier.safetensors") && message.contains(expected), "{message}");
+        };
+        for (entry, value, expected) in [
+            ("kind", "deepid2-model-1", "not a verifier"),
+            ("groups", "[[4,5],[400]]", "no vectors"),
+            ("groups", "[[4,5],[]]", "no vectors"),
+            ("groups", "[]", "no vectors"),
+            ("groups", "[[4],[399]]", "do not fit"),
+            ("groups", "[[4,5]]", "do not fit"),
+            ("groups", "4", "entry `groups`"),
+            ("dimension", "4", "do not fit"),
+            ("dimension", "many", "expected a whole number"),
+            ("threshold", "{}", "entry `threshold`"),
+        ] {
+            let mut other = metadata.clone();
+            other.insert(entry.into(), value.into());
+            refused(&wide_tensors, &other, expected);
+        }
+        for missing in 0..wide_tensors.len() {
+            let mut fewer = wide_tensors.clone();
+            fewer.remove(missing);
+            refused(&fewer, &metadata, "the file is damaged, fit again");
+        }
+        let mut infinite = wide_tensors;
+        infinite[0].values[0] = f64::NAN;
+        refused(&infinite, &metadata, "not a finite number");
+    }
+}
