@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     quieten_mesa();
+    explain_failed_output();
     match cli::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -14,6 +15,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `println!` panics where standard output cannot be written, on a full disk for one. That is no fault of the program.
+fn explain_failed_output() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        match text.strip_prefix("failed printing to stdout: ") {
+            Some(reason) => {
+                eprintln!("error: standard output cannot be written: {reason}");
+                std::process::exit(1);
+            }
+            None => usual(panic),
+        }
+    }));
 }
 
 /// Without a desktop session, Mesa's device-selection layer looks for Wayland and prints an "error:" that is none.

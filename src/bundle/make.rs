@@ -3,7 +3,9 @@
 use super::Error;
 use super::manifest::{LANDMARKS, Manifest, VERIFIER, VERSION};
 use crate::face::aligner::{FaceChoice, Search};
+use crate::face::landmark_model::LandmarkModel;
 use crate::face::patches::Patch;
+use crate::files::atomic_write;
 use crate::model::Model;
 use crate::pipeline::patch_nets;
 use crate::pipeline::verifier::Verifier;
@@ -41,12 +43,35 @@ pub fn make(parts: &Parts, out: &Path) -> Result<(), Error> {
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let writing = |source| Error::Write { path: out.into(), source };
     std::fs::create_dir_all(parent).map_err(writing)?;
-    // Removed again when anything fails.
-    let unfinished = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent).map_err(writing)?;
-    let folder = unfinished.path();
-    std::fs::create_dir(folder.join("networks")).map_err(writing)?;
-    let copy = |from: &Path, name: &str| {
-        std::fs::copy(from, folder.join(name)).map_err(|source| Error::Read { path: from.into(), source })
+    // One name, so that what a killed call left is found and removed by the next.
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = parent.join(format!(".{name}.partial"));
+    remove(&unfinished).map_err(writing)?;
+    let made = fill(parts, &unfinished);
+    if made.is_err() {
+        // The error that matters is the first.
+        let _ = remove(&unfinished);
+        return made;
+    }
+    std::fs::rename(&unfinished, out).map_err(writing)
+}
+
+fn remove(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a whole bundle to the new folder `folder`.
+fn fill(parts: &Parts, folder: &Path) -> Result<(), Error> {
+    let networks = folder.join("networks");
+    std::fs::create_dir_all(&networks).map_err(|source| Error::Write { path: networks, source })?;
+    // A bundle that cannot be used is not worth finishing.
+    LandmarkModel::load(parts.landmarks)?;
+    let copy = |from: &Path, name: &str| -> Result<(), Error> {
+        let bytes = std::fs::read(from).map_err(|source| Error::Read { path: from.into(), source })?;
+        Ok(atomic_write(&folder.join(name), &bytes)?)
     };
     copy(parts.landmarks, LANDMARKS)?;
     copy(parts.verifier, VERIFIER)?;
@@ -65,25 +90,5 @@ pub fn make(parts: &Parts, out: &Path) -> Result<(), Error> {
         files: BTreeMap::new(),
         card: parts.card.clone(),
     };
-    manifest.write(folder, &files)?;
-    let finished = unfinished.keep();
-    std::fs::rename(&finished, out).map_err(|source| {
-        // The error that matters is that of the renaming.
-        let _ = std::fs::remove_dir_all(&finished);
-        writing(source)
-    })?;
-    set_permissions(out).map_err(writing)
-}
-
-/// Temporary folders are their owner's alone; a bundle is as open as any new folder.
-#[cfg(unix)]
-fn set_permissions(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let usual = folder.join("networks").metadata()?.permissions().mode();
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(usual))
-}
-
-#[cfg(not(unix))]
-fn set_permissions(_: &Path) -> std::io::Result<()> {
-    Ok(())
+    manifest.write(folder, &files)
 }

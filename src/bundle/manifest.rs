@@ -7,7 +7,7 @@ use crate::report::card::ModelCard;
 use crate::report::hashes::sha256_of;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 /// File name in a bundle.
 pub const MANIFEST: &str = "bundle.json";
@@ -59,7 +59,11 @@ impl Manifest {
             return Err(Error::Version { path: folder.into(), found: version });
         }
         let manifest: Self = serde_json::from_slice(&bytes).map_err(damaged)?;
+        manifest.expect(folder, [LANDMARKS, VERIFIER])?;
         for (name, expected) in &manifest.files {
+            if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+                return Err(Error::Manifest { path, message: format!("`{name}` is no path below the bundle") });
+            }
             let file = folder.join(name);
             if !file.is_file() {
                 return Err(Error::MissingFile { path: folder.into(), file: name.clone() });
@@ -69,6 +73,17 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    /// Makes sure that the hashes of these files are known.
+    ///
+    /// # Errors
+    /// The first whose is not.
+    pub fn expect(&self, folder: &Path, files: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Error> {
+        match files.into_iter().find(|file| !self.files.contains_key(file.as_ref())) {
+            Some(file) => Err(Error::NotListed { path: folder.into(), file: file.as_ref().into() }),
+            None => Ok(()),
+        }
     }
 
     /// Writes the manifest of the bundle `folder`, with the hash of each of `files`.

@@ -47,6 +47,8 @@ pub enum Error {
     Version { path: PathBuf, found: u32 },
     #[error("{path}: not what this version writes ({message}); the file is damaged, copy the bundle again")]
     Manifest { path: PathBuf, message: String },
+    #[error("{path}: its bundle.json does not list {file}: damaged or tampered with; copy the bundle again")]
+    NotListed { path: PathBuf, file: String },
     #[error("{path}: {file} is missing: the bundle is half-copied; copy it again")]
     MissingFile { path: PathBuf, file: String },
     #[error(
@@ -75,6 +77,8 @@ pub enum Error {
     Dataset(#[from] data::dataset::Error),
     #[error(transparent)]
     Aligner(#[from] face::aligner::Error),
+    #[error(transparent)]
+    Landmarks(#[from] face::landmark_model::Error),
     #[error(transparent)]
     Pipeline(#[from] pipeline::Error),
     #[error(transparent)]

@@ -88,6 +88,7 @@ impl Bundle {
             faces: choice.unwrap_or(manifest.faces),
             search: search.unwrap_or(manifest.search),
         };
+        manifest.expect(folder, parts.verifier.patches().into_iter().map(network))?;
         let finding = serde_json::to_string(&(parts.faces, parts.search)).expect("plain numbers and text");
         let recogniser = Recogniser::assemble(gpu, parts, images)?;
         let (_, digest) = sha256_of(&folder.join(MANIFEST))?;

@@ -25,7 +25,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
     /// Join people whose faces score at least this on average, instead of the bundle's threshold
-    #[arg(long, allow_negative_numbers = true, value_name = "SCORE")]
+    #[arg(long, allow_negative_numbers = true, value_parser = super::finite, value_name = "SCORE")]
     threshold: Option<f64>,
     #[command(flatten)]
     photographs: PhotographArgs,

@@ -1,10 +1,11 @@
 //! `deepid2 fit` and `deepid2 bundle`.
 
+use super::align::FaceArg;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use deepid2::bundle;
 use deepid2::bundle::make::Parts;
-use deepid2::face::aligner::{FaceChoice, Search};
+use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::index::{AlignedFaces, INDEX};
 use deepid2::pipeline::fit::{FitOn, FitSettings, Fitted, VectorFolder, fit};
@@ -129,6 +130,9 @@ pub fn run(args: &FitArgs) -> Result<ExitCode> {
         Some(path) => Selection::load(path)?.groups(),
         None => args.choose.iter().map(|VectorList(vectors)| vectors.clone()).collect(),
     };
+    if let Err((group, message)) = Selection::new(groups.clone()).check() {
+        bail!("group {group} of --choose: {message}");
+    }
     if groups.is_empty() {
         bail!("no group of vectors is chosen; run `deepid2 select` first");
     }
@@ -164,6 +168,18 @@ pub struct BundleArgs {
     /// Name on the model card
     #[arg(long, default_value = "DeepID2")]
     name: String,
+    /// Which face of a photograph, where the user of the bundle does not say
+    #[arg(long, value_enum, default_value = "largest")]
+    face: FaceArg,
+    /// Photographs will be cropped to their faces: take the square in their middle instead of looking for faces
+    #[arg(long)]
+    no_detect: bool,
+    /// Where no face is found, take the square in the middle
+    #[arg(long, conflicts_with = "no_detect")]
+    or_middle: bool,
+    /// Side of the square in the middle, as a share of the picture's shorter side
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    face_share: f32,
 }
 
 /// Puts a bundle together.
@@ -175,8 +191,12 @@ pub fn run_bundle(args: &BundleArgs) -> Result<ExitCode> {
         landmarks: &args.landmarks,
         nets: &args.nets,
         verifier: &args.verifier,
-        search: Search::Detect(DetectSettings::default()),
-        faces: FaceChoice::Largest,
+        search: match (args.no_detect, args.or_middle) {
+            (true, _) => Search::Middle { share: args.face_share },
+            (false, true) => Search::DetectOrMiddle { settings: DetectSettings::default(), share: args.face_share },
+            (false, false) => Search::Detect(DetectSettings::default()),
+        },
+        faces: args.face.into(),
         card,
     };
     bundle::make(&parts, &args.out)?;

@@ -177,6 +177,11 @@ impl CropArgs {
     }
 }
 
+/// A number that is neither infinite nor NaN.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "expected a finite number".into())
+}
+
 /// 0.9312 as `93.1 %`.
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)

@@ -3,10 +3,9 @@
 use super::align::FaceArg;
 use anyhow::{Result, bail};
 use clap::Args;
-use deepid2::bundle::Bundle;
 use deepid2::bundle::recogniser::Faces;
+use deepid2::bundle::{Bundle, Manifest};
 use deepid2::face::aligner::{FaceChoice, Search};
-use deepid2::face::detect::DetectSettings;
 use deepid2::gpu::Gpu;
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -55,9 +54,10 @@ impl PhotographArgs {
     /// is taken for one, since a pair that is left out would make the test easier.
     pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
         let share = self.face_share;
-        let search = match self.no_detect {
-            true => Search::Middle { share },
-            false => Search::DetectOrMiddle { settings: DetectSettings::default(), share },
+        let search = match (self.no_detect, Manifest::open(bundle)?.search) {
+            (true, _) => Search::Middle { share },
+            (false, Search::Detect(settings)) => Search::DetectOrMiddle { settings, share },
+            (false, search) => search,
         };
         let face = self.face.map_or(FaceChoice::Central, FaceChoice::from);
         Ok(Bundle::open(gpu, bundle, BATCH, Some(face), Some(search))?)

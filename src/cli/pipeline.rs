@@ -6,7 +6,6 @@ use super::percent;
 use super::train_patches::{PatchList, default_at_once, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
-use deepid2::data::dataset::Dataset;
 use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::patches::Patch;
@@ -18,7 +17,7 @@ use deepid2::train::TrainConfig;
 use deepid2::train::interrupt;
 use indicatif::ProgressBar;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -93,11 +92,9 @@ impl PipelineArgs {
         if matches!(self.face, FaceArg::All) {
             bail!("--face all: a photograph's bystanders would count as its person; choose largest or central");
         }
-        // Found now, what is wrong with the data need not be found after aligning.
-        Dataset::open(data)?.check_pairs_possible()?;
         let landmarks = match (&self.landmarks, &self.landmark_data) {
-            (Some(model), _) => LandmarkSource::Model(model.clone()),
-            (None, Some(folder)) => LandmarkSource::TrainOn(folder.clone()),
+            (Some(model), _) => LandmarkSource::Model(absolute(model)),
+            (None, Some(folder)) => LandmarkSource::TrainOn(absolute(folder)),
             (None, None) => bail!(
                 "landmarks are needed to align faces: give --landmarks FILE, a model that `deepid2 landmarks train` made, or --landmark-data DIR, pictures with .pts files beside them"
             ),
@@ -125,8 +122,7 @@ impl PipelineArgs {
         // Better now than after days of training.
         select.check(patches.len())?;
         Ok(PipelineSettings {
-            // `faces/` and `faces` are one folder.
-            data: data.components().collect(),
+            data: absolute(data),
             landmarks,
             faces: self.face.into(),
             search: match (self.no_detect, self.or_middle) {
@@ -135,12 +131,20 @@ impl PipelineArgs {
                 (false, false) => Search::Detect(DetectSettings::default()),
             },
             patches,
-            test: self.test_data.clone().map(|data| TestPairs { pairs: self.test_pairs.clone(), data }),
+            test: self
+                .test_data
+                .as_deref()
+                .map(|data| TestPairs { pairs: self.test_pairs.as_deref().map(absolute), data: absolute(data) }),
             train,
             select,
             fit: self.fit.settings(),
         })
     }
+}
+
+/// One way to write a path, so that a run goes on however the command names its inputs and from wherever it is given.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).components().collect()
 }
 
 /// Lines on standard error, and a bar where that is a terminal.

@@ -29,7 +29,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     photographs: PhotographArgs,
     /// Decide at this score of a bundle, or this distance of a model, instead of its own
-    #[arg(long, allow_negative_numbers = true, value_name = "NUMBER")]
+    #[arg(long, allow_negative_numbers = true, value_parser = super::finite, value_name = "NUMBER")]
     threshold: Option<f64>,
     /// Print one JSON object
     #[arg(long)]

@@ -32,6 +32,7 @@ use crate::data::crop::CropSpec;
 use crate::face::patches::Patch;
 use crate::net::{NetSpec, ParameterSpec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -84,6 +85,18 @@ impl Model {
         needed.push(self.spec.mean());
         self.parameters.retain(|name, _| needed.iter().any(|tensor| tensor.name == name));
         self
+    }
+
+    /// SHA-256 of all that decides the vectors: names and values of the extractor's parameters. Two runs that train alike
+    /// have one digest, whatever else their files hold.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(json(&self.spec));
+        for (name, values) in &self.clone().extractor_only().parameters {
+            hasher.update(name);
+            values.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+        }
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Saves the model to `path`, in whole or not at all.

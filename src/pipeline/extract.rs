@@ -73,8 +73,8 @@ pub fn extract(
             return Err(Error::NetNotDone { patch, nets: settings.nets.clone() });
         };
         let path = patch_nets::model_of(&settings.nets, patch);
-        let origin = Origin { patch: patch.index(), model: sha256_of(&path)?.1, faces: list.clone() };
         let model = Model::load(&path)?;
+        let origin = Origin { patch: patch.index(), model: model.digest(), faces: list.clone() };
         let out = vectors::path(&settings.out, patch.index());
         match VectorWriter::begin(&out, &origin, faces.len(), model.spec.embedding)? {
             Some(writer) => waiting.push((patch, path, writer)),

@@ -86,6 +86,9 @@ impl VectorFolder {
             return Err(Error::NoVectors { path });
         }
         let vectors = Vectors::load(&path)?;
+        if vectors.origin.patch != patch {
+            return Err(Error::OtherVectors { path, difference: "another patch" });
+        }
         if vectors.origin.faces != self.faces || vectors.faces() != self.count {
             return Err(Error::OtherVectors { path, difference: "other faces" });
         }

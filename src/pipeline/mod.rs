@@ -58,6 +58,14 @@ pub enum Error {
         "the network of patch {patch} takes {found:?} (rows, columns, channels), the patch has {expected:?}; train it with `deepid2 train --patches`"
     )]
     OtherInput { patch: Patch, expected: (u32, u32, u32), found: (u32, u32, u32) },
+    #[error("{name} is {value}: expected {expected}")]
+    Number { name: &'static str, value: String, expected: &'static str },
+    #[error("--task-count 0: expected at least 1")]
+    NoTasks,
+    #[error("{path}: holds a vector that is not finite; remove the file and extract again")]
+    NotFinite { path: PathBuf },
+    #[error("{path}: group {group}: {message}; give a file that `deepid2 select` made")]
+    Group { path: PathBuf, group: usize, message: String },
     #[error("{from} {index}: expected 0 to {}, below the {count} tasks", count - 1)]
     TaskIndex { from: &'static str, index: usize, count: usize },
     #[error("{from} {index} without the number of tasks; pass --task-count too")]

@@ -84,6 +84,7 @@ impl Task {
         }
         match (named, size) {
             (None, None) => Ok(Self::ALL),
+            (_, Some(0)) => Err(Error::NoTasks),
             (Some(index), Some(count)) if index < count => Ok(Self { index, count }),
             (Some(index), Some(count)) => Err(Error::TaskIndex { from, index, count }),
             (Some(index), None) => Err(Error::TaskCount { from, index }),
@@ -166,6 +167,8 @@ pub struct Trained {
 impl PatchNets {
     fn config(&self, patch: Patch) -> TrainConfig {
         let mut config = self.base.clone();
+        // However the folder is written, and from wherever the command is given.
+        config.data = std::path::absolute(&config.data).unwrap_or(config.data);
         config.take_patch(patch);
         config
     }

@@ -22,6 +22,7 @@ use super::select;
 use super::selection::Selection;
 use super::settings::{LandmarkSource, PipelineSettings, SETTINGS};
 use crate::bundle::make::{Parts, make};
+use crate::bundle::manifest::{Manifest, VERIFIER};
 use crate::face::aligner::{Aligner, Landmarks, align_folder};
 use crate::face::index::{AlignedFaces, INDEX};
 use crate::face::landmark_model::{LandmarkModel, Provenance};
@@ -249,8 +250,13 @@ impl Run<'_> {
 
     fn bundle(&self, reported: &Reported) -> Result<(), Error> {
         let out = self.path(names::BUNDLE);
-        if out.exists() {
-            return Ok(());
+        let verifier = sha256_of(&self.path(names::VERIFIER))?.1;
+        match Manifest::open(&out) {
+            Ok(held) if held.files.get(VERIFIER) == Some(&verifier) => return Ok(()),
+            // A bundle of an earlier verifier, or what is left of one: it is this stage's own folder.
+            _ if out.is_dir() => std::fs::remove_dir_all(&out)
+                .map_err(|source| Error::File(crate::files::Error::writing(&out, source)))?,
+            _ => {}
         }
         let parts = Parts {
             landmarks: &self.path(names::LANDMARKS),

@@ -1,8 +1,11 @@
 //! The choice of vectors: `selection.json`.
 
 use super::Error;
+use super::vectors::SIDES;
+use crate::face::patches::PATCHES;
 use crate::files::atomic_write;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What `deepid2 select` chose, and how.
@@ -30,8 +33,32 @@ impl Selection {
     /// A file that is missing or no choice.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Error::NotSelection { path: path.into(), message: error.to_string() })
+        let selection: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::NotSelection { path: path.into(), message: error.to_string() })?;
+        selection.check().map_err(|(group, message)| Error::Group { path: path.into(), group, message })?;
+        Ok(selection)
+    }
+
+    /// Makes sure that every group holds vectors that exist, and none twice.
+    ///
+    /// # Errors
+    /// The number of the group, from 1, and what is wrong with it.
+    pub fn check(&self) -> Result<(), (usize, String)> {
+        let mut taken = HashSet::new();
+        for (number, group) in (1..).zip(&self.groups) {
+            if group.is_empty() {
+                return Err((number, "no vectors".into()));
+            }
+            for vector in group {
+                if *vector >= SIDES * PATCHES {
+                    return Err((number, format!("vector {vector}: expected 0 to {}", SIDES * PATCHES - 1)));
+                }
+                if !taken.insert(vector) {
+                    return Err((number, format!("vector {vector} is chosen twice")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Saves the choice, in whole or not at all.

@@ -3,11 +3,12 @@
 use super::Error;
 use super::fit::FitSettings;
 use super::select::SelectSettings;
-use crate::data::dataset::{Dataset, find_images};
+use crate::data::dataset::Dataset;
 use crate::data::pairs::PairList;
 use crate::face::aligner::{FaceChoice, Search};
 use crate::face::annotated;
 use crate::face::landmark_model::LandmarkModel;
+use crate::face::patches::Patch;
 use crate::files::atomic_write;
 use crate::settings::first_difference;
 use crate::train::TrainConfig;
@@ -63,7 +64,8 @@ impl PipelineSettings {
     /// # Errors
     /// Whatever is missing or cannot be read.
     pub fn check_inputs(&self) -> Result<(), Error> {
-        find_images(&self.data)?;
+        self.check()?;
+        Dataset::open(&self.data)?.check_pairs_possible()?;
         match &self.landmarks {
             LandmarkSource::Model(model) => drop(LandmarkModel::load(model)?),
             LandmarkSource::TrainOn(folder) => drop(annotated::open(folder)?),
@@ -72,6 +74,36 @@ impl PipelineSettings {
             Some(TestPairs { pairs: Some(pairs), data }) => drop(PairList::open(pairs, data)?),
             Some(TestPairs { pairs: None, data }) => drop(Dataset::open(data)?),
             None => {}
+        }
+        Ok(())
+    }
+
+    /// Checks every number, so that a late stage does not find what is wrong after days of an early one.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    fn check(&self) -> Result<(), Error> {
+        self.train.check()?;
+        let patches = self.patches.iter().map(|&number| Patch::new(number)).collect::<Result<Vec<_>, _>>()?;
+        self.select.check(patches.len())?;
+        self.fit.joint_bayesian.check()?;
+        let number = |fine: bool, name, value: String, expected| match fine {
+            true => Ok(()),
+            false => Err(Error::Number { name, value, expected }),
+        };
+        let fraction = self.train.validation_fraction;
+        let shares = fraction > 0.0 && fraction < 1.0;
+        number(
+            shares,
+            "validation_fraction",
+            fraction.to_string(),
+            "a share above 0 and below 1: vectors are chosen on held-out people",
+        )?;
+        number(self.fit.components >= 1, "components", self.fit.components.to_string(), "at least 1")?;
+        number(self.fit.pairs >= 4, "fit pairs", self.fit.pairs.to_string(), "at least 4")?;
+        number(self.select.pairs >= 4, "selection pairs", self.select.pairs.to_string(), "at least 4")?;
+        if let Search::Middle { share } | Search::DetectOrMiddle { share, .. } = self.search {
+            number((0.05..=1.0).contains(&share), "face share", share.to_string(), "a share from 0.05 to 1")?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `kind` | `deepid2-vectors-1` |
 //! | `patch` | number of the patch, 0 to 199 |
-//! | `model` | SHA-256 of the network's file |
+//! | `model` | [`Model::digest`](crate::model::Model::digest) of the network |
 //! | `faces` | SHA-256 of the aligned folder's `faces.jsonl` |
 //!
 //! A file is written row by row to `NAME.partial` beside it, flushed after each batch, and renamed when it is whole. What
@@ -33,7 +33,7 @@ pub const SIDES: usize = 2;
 pub struct Origin {
     /// Number of the patch.
     pub patch: usize,
-    /// SHA-256 of the network's file.
+    /// [`Model::digest`](crate::model::Model::digest) of the network.
     pub model: String,
     /// SHA-256 of the list of faces.
     pub faces: String,
@@ -182,7 +182,11 @@ impl Vectors {
         let &[_, SIDES, dimension] = dims.as_slice() else {
             return Err(Error::NotVectors { path: path.into() });
         };
-        Ok(Self { origin, dimension, values: file.take(TENSOR, &dims)? })
+        let values = file.take(TENSOR, &dims)?;
+        match values.iter().all(|value| value.is_finite()) {
+            true => Ok(Self { origin, dimension, values }),
+            false => Err(Error::NotFinite { path: path.into() }),
+        }
     }
 
     /// Number of faces.

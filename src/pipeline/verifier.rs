@@ -184,6 +184,7 @@ impl Verifier {
             fitted_on: file.text("fitted_on")?.into(),
         };
         let fits = fusion.len() == verifier.groups.len() + 1
+            && fusion.iter().chain([&verifier.threshold.score]).all(|value| value.is_finite())
             && verifier.groups.iter().all(|group| {
                 group.pca.dimension() == group.vectors.len() * verifier.dimension
                     && group.pca.components() == group.joint_bayesian.dimension()

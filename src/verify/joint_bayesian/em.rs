@@ -58,7 +58,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first that is out of range.
+    pub fn check(&self) -> Result<(), Error> {
         let refuse = |name, value, expected| Err(Error::Setting { name, value, expected });
         if self.iterations == 0 {
             return refuse("iterations", 0.0, "at least 1");
