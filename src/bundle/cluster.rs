@@ -1,7 +1,7 @@
 //! Photographs grouped by person: average-linkage clustering of the faces' scores, cut at the verifier's threshold.
 //!
 //! Two clusters are joined while the mean score between their faces is at least the threshold, the most alike first. A
-//! single mistaken pair then joins nobody, where single linkage would chain two people together by it.
+//! mistaken pair that is less alike than true ones then joins nobody, where single linkage would chain two people together.
 
 use super::Error;
 use super::recogniser::{Faces, Recogniser};
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn clusters_are_cut_at_the_threshold_and_one_link_does_not_chain() {
-        // Two people, {0, 2, 4} and {1, 3, 5}, and one mistaken pair (0, 1).
+        // Two people, {0, 2, 4} and {1, 3, 5}, and one mistaken pair (0, 1), less alike than true ones.
         let score = |a: usize, b: usize| match (a.min(b), a.max(b)) {
-            (0, 1) => 5.0,
+            (0, 1) => 3.0,
             (a, b) if a % 2 == b % 2 => 4.0,
             _ => -10.0,
         };

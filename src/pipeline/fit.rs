@@ -76,6 +76,11 @@ impl VectorFolder {
         Self { folder: folder.into(), faces, count }
     }
 
+    /// SHA-256 of the list of faces.
+    pub fn faces(&self) -> &str {
+        &self.faces
+    }
+
     /// Vectors of one patch.
     ///
     /// # Errors
@@ -260,21 +265,23 @@ fn fuse(ratios: &[Vec<f64>], pairs: &[Pair]) -> Result<(Vec<f64>, f64), Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
+    //! Vectors of Gaussian people.
+
     use super::super::vectors::{Origin, VectorWriter};
     use super::*;
     use crate::face::index::AlignedFaces;
     use crate::face::index::testing::aligned_folder;
-    use rand::seq::SliceRandom;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use tempfile::TempDir;
 
     /// Numbers in a vector.
-    const DIMENSION: usize = 4;
+    pub const DIMENSION: usize = 4;
     /// Standard deviation of the pictures of a person about their mean; that of the means is 1.
     const NOISE: f32 = 0.4;
-    const PATCHES: [usize; 2] = [3, 50];
+    /// Whose vectors there are.
+    pub const PATCHES: [usize; 2] = [3, 50];
 
     fn normal(rng: &mut ChaCha8Rng) -> f32 {
         // Box–Muller; 1 − u is never 0.
@@ -283,7 +290,7 @@ mod tests {
     }
 
     /// [faces, patches · 2 · dimension]: Gaussian people of `images` faces each.
-    fn gaussian(people: usize, images: usize, seed: u64) -> Vec<Vec<f32>> {
+    pub fn gaussian(people: usize, images: usize, seed: u64) -> Vec<Vec<f32>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let width = PATCHES.len() * SIDES * DIMENSION;
         let mut faces = Vec::new();
@@ -295,7 +302,7 @@ mod tests {
     }
 
     /// Vectors of Gaussian people on disk, and who they are.
-    fn drawn(people: usize, images: usize, seed: u64) -> (TempDir, VectorFolder, People) {
+    pub fn drawn(people: usize, images: usize, seed: u64) -> (TempDir, VectorFolder, People) {
         let folder = tempfile::tempdir().unwrap();
         aligned_folder(&folder.path().join("aligned"), &vec![images; people]);
         let aligned = AlignedFaces::open(&folder.path().join("aligned")).unwrap();
@@ -313,6 +320,15 @@ mod tests {
         let people = People::of(&aligned, 0.3, 1).unwrap();
         (folder, vectors, people)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+    use rand::SeedableRng;
+    use rand::seq::SliceRandom;
+    use rand_chacha::ChaCha8Rng;
 
     fn groups() -> Vec<Vec<usize>> {
         vec![vec![6, 100], vec![7, 101]]

@@ -105,16 +105,19 @@ impl Vectors for Candidates<'_> {
 }
 
 /// What an interrupted selection leaves.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unfinished {
     settings: SelectSettings,
     patches: Vec<usize>,
     seed: u64,
+    /// SHA-256 of the list of faces.
+    faces: String,
     traces: Vec<Trace>,
 }
 
 /// What is chosen from.
+#[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     pub vectors: &'a VectorFolder,
     pub patches: &'a [Patch],
@@ -154,13 +157,13 @@ pub fn select(
         settings: settings.clone(),
         patches: patches.iter().map(|patch| patch.index()).collect(),
         seed,
+        faces: vectors.faces().into(),
         traces: Vec::new(),
     };
     let traces = resume(&partial, &held)?;
     let mut said = traces.iter().map(|trace| trace.steps.len()).sum::<usize>();
     let mut on_step = |traces: &[Trace]| {
-        let saved =
-            Unfinished { traces: traces.to_vec(), settings: settings.clone(), patches: held.patches.clone(), seed };
+        let saved = Unfinished { traces: traces.to_vec(), ..held.clone() };
         let json = serde_json::to_vec(&saved).expect("plain numbers, which JSON can hold");
         let failed = |error: crate::files::Error| risk::Error::Read { vector: 0, source: io::Error::other(error) };
         atomic_write(&partial, &json).map_err(failed)?;
@@ -202,6 +205,73 @@ fn resume(partial: &Path, wanted: &Unfinished) -> Result<Vec<Trace>, Error> {
     let Ok(bytes) = std::fs::read(partial) else { return Ok(Vec::new()) };
     let held: Unfinished = serde_json::from_slice(&bytes)
         .map_err(|error| Error::NotSelection { path: partial.into(), message: error.to_string() })?;
-    let same = (&held.settings, &held.patches, held.seed) == (&wanted.settings, &wanted.patches, wanted.seed);
+    let same = (&held.settings, &held.patches, held.seed, &held.faces)
+        == (&wanted.settings, &wanted.patches, wanted.seed, &wanted.faces);
     if same { Ok(held.traces) } else { Err(Error::OtherSelection { path: partial.into() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fit::testing::{PATCHES, drawn};
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn a_choice_that_is_stopped_after_every_step_ends_as_the_uninterrupted_one() {
+        let (folder, vectors, people) = drawn(16, 3, 6);
+        let patches = PATCHES.map(|patch| Patch::new(patch).unwrap());
+        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people, seed: 1 };
+        let settings = SelectSettings { size: 2, groups: 2, ..SelectSettings::default() };
+        let [whole, stopped] = ["whole.json", "stopped.json"].map(|name| folder.path().join(name));
+        let said = RefCell::new(Vec::new());
+        let say = |text: String| said.borrow_mut().push(text);
+        let expected = select(&inputs, &settings, &whole, &Interrupt::default(), &say).unwrap().unwrap();
+        let mut chosen: Vec<usize> = expected.groups().concat();
+        chosen.sort_unstable();
+        assert_eq!(chosen, [6, 7, 100, 101], "each of the four vectors once");
+        assert_eq!(Selection::load(&whole).unwrap(), expected);
+
+        let mut calls = 0;
+        let steps = RefCell::new(Vec::new());
+        let found = loop {
+            let interrupt = Interrupt::default();
+            let stop = |text: String| {
+                steps.borrow_mut().push(text);
+                interrupt.request();
+            };
+            calls += 1;
+            if let Some(found) = select(&inputs, &settings, &stopped, &interrupt, &stop).unwrap() {
+                break found;
+            }
+            assert!(!stopped.exists() && partial(&stopped).is_file());
+        };
+        assert!(calls > 2, "stopped {calls} times");
+        assert_eq!(found, expected);
+        assert_eq!(*steps.borrow(), *said.borrow(), "no step is made twice");
+        assert!(std::fs::read(&whole).unwrap() == std::fs::read(&stopped).unwrap() && !partial(&stopped).exists());
+    }
+
+    #[test]
+    fn what_another_choice_left_is_refused() {
+        let (folder, vectors, people) = drawn(16, 3, 6);
+        let patches = PATCHES.map(|patch| Patch::new(patch).unwrap());
+        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people, seed: 1 };
+        let settings = SelectSettings { size: 2, groups: 2, ..SelectSettings::default() };
+        let out = folder.path().join("selection.json");
+        let interrupt = Interrupt::default();
+        let stop = |_: String| {
+            interrupt.request();
+        };
+        assert!(select(&inputs, &settings, &out, &interrupt, &stop).unwrap().is_none());
+        let refused = |inputs: &Inputs, settings: &SelectSettings, expected: &str| {
+            let error = select(inputs, settings, &out, &Interrupt::default(), &|_| {}).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        refused(&inputs, &SelectSettings { nu: 0.4, ..settings.clone() }, "other settings");
+        refused(&Inputs { patches: &patches[..1], ..inputs }, &settings, "2 groups of 2 vectors");
+        let one = SelectSettings { size: 1, ..settings.clone() };
+        refused(&Inputs { patches: &patches[..1], ..inputs }, &one, "other settings");
+        std::fs::write(partial(&out), "{}").unwrap();
+        refused(&inputs, &settings, "selection.json.partial: not a choice of vectors");
+    }
 }
