@@ -35,7 +35,7 @@ impl Made {
 }
 
 fn draw(folder: &Path, identities: u32, images: u32, seed: u64) {
-    let spec = SynthSpec { identities, images, size: SIZE, seed, ..SynthSpec::default() };
+    let spec = SynthSpec { identities, images, size: SIZE, seed };
     write_dataset(folder, &spec, &|| {}).unwrap();
 }
 
