@@ -120,7 +120,7 @@ mod tests {
     fn bundle() -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("networks")).unwrap();
-        let files = ["verifier.safetensors", "networks/patch-000.safetensors"].map(String::from);
+        let files = [LANDMARKS, VERIFIER, "networks/patch-000.safetensors"].map(String::from);
         for name in &files {
             fs::write(folder.path().join(name), name).unwrap();
         }
@@ -138,7 +138,7 @@ mod tests {
         let folder = bundle();
         let opened = Manifest::open(folder.path()).unwrap();
         assert_eq!(Manifest { files: BTreeMap::new(), ..opened.clone() }, manifest());
-        assert_eq!(opened.files.len(), 2);
+        assert_eq!(opened.files.len(), 3);
         let network = folder.path().join("networks/patch-000.safetensors");
         fs::write(&network, "networks/patch-000.safetensorz").unwrap();
         refused(folder.path(), &["patch-000.safetensors: not the file", "SHA-256 differs"]);

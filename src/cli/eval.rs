@@ -312,7 +312,8 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     }
     if let (Some(accuracy), Some((distance, chosen_on))) = (own, &chosen) {
         let at = subject.shown(*distance);
-        println!("at the {name}'s own threshold {at:.3} (chosen on {chosen_on}): {}", percent(accuracy));
+        let whose = if matches!(subject, Subject::Network { .. }) { "model" } else { name };
+        println!("at the {whose}'s own threshold {at:.3} (chosen on {chosen_on}): {}", percent(accuracy));
     }
     Ok(ExitCode::SUCCESS)
 }

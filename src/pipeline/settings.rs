@@ -199,11 +199,15 @@ mod tests {
     #[test]
     fn inputs_that_are_missing_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let picture = folder.path().join("a/1.png");
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        image::GrayImage::new(8, 8).save(&picture).unwrap();
+        for person in ["a", "b"] {
+            std::fs::create_dir(folder.path().join(person)).unwrap();
+            for picture in ["1.png", "2.png"] {
+                image::GrayImage::new(8, 8).save(folder.path().join(person).join(picture)).unwrap();
+            }
+        }
         let message = |settings: &PipelineSettings| settings.check_inputs().unwrap_err().to_string();
-        let mut found = PipelineSettings { data: folder.path().join("none"), ..settings() };
+        let select = SelectSettings::default().fitting(2);
+        let mut found = PipelineSettings { data: folder.path().join("none"), select, ..settings() };
         assert!(message(&found).contains("none"), "{}", message(&found));
         found.data = folder.path().into();
         assert!(message(&found).contains("landmarks.safetensors: cannot be read"), "{}", message(&found));
