@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Why a file cannot be written.
@@ -13,6 +13,10 @@ pub enum Error {
     Write { path: PathBuf, source: io::Error, advice: String },
     #[error("{path}: not a regular file; name a file to write")]
     NotAFile { path: PathBuf },
+    #[error("{path} is a picture, and would be overwritten; name another file")]
+    Picture { path: PathBuf },
+    #[error("another process is writing to {path}; wait until it ends, or name another folder")]
+    Busy { path: PathBuf },
 }
 
 impl Error {
@@ -33,6 +37,62 @@ impl Error {
             _ => format!("check the folder {folder}, or choose another"),
         };
         Self::Write { path: path.into(), source, advice }
+    }
+}
+
+/// Makes sure, before hours of work, that the file `path` can be written after them, and that it is no photograph of the
+/// user's that a slip of the keyboard named.
+///
+/// # Errors
+/// As [`atomic_write`]; a file that holds a picture.
+pub fn check_output(path: &Path) -> Result<(), Error> {
+    let other_kind = std::fs::metadata(path).is_ok_and(|existing| !existing.is_file());
+    if other_kind || path.file_name().is_none() {
+        return Err(Error::NotAFile { path: path.into() });
+    }
+    let mut head = Vec::new();
+    // A file that is missing, or that only its owner may read, is looked at when it is written.
+    let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut head));
+    if read.is_ok() && image::guess_format(&head).is_ok() {
+        return Err(Error::Picture { path: path.into() });
+    }
+    let tried = std::fs::metadata(folder_of(path)).and_then(|folder| match folder.is_dir() {
+        true => tempfile::tempfile_in(folder_of(path)).map(drop),
+        false => Err(ErrorKind::NotADirectory.into()),
+    });
+    tried.map_err(|source| Error::writing(path, source))
+}
+
+/// Makes sure that the file `output` is not the picture `input` that it is made from.
+///
+/// # Errors
+/// One file.
+pub fn check_other(output: &Path, input: &Path) -> Result<(), Error> {
+    match (output.canonicalize(), input.canonicalize()) {
+        (Ok(out), Ok(read)) if out == read => Err(Error::Picture { path: output.into() }),
+        _ => Ok(()),
+    }
+}
+
+/// A folder that no other process may write to, until this is dropped or the process ends, killed included.
+#[derive(Debug)]
+pub struct FolderLock {
+    // Held for its lock.
+    _folder: Option<File>,
+}
+
+impl FolderLock {
+    /// Takes the lock of `folder`. Where the system has no locks of folders, nothing is locked.
+    ///
+    /// # Errors
+    /// Another holder.
+    pub fn take(folder: &Path) -> Result<Self, Error> {
+        let Ok(file) = File::open(folder) else { return Ok(Self { _folder: None }) };
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: folder.into() }),
+            Err(std::fs::TryLockError::Error(_)) => Ok(Self { _folder: None }),
+            Ok(()) => Ok(Self { _folder: Some(file) }),
+        }
     }
 }
 
@@ -217,6 +277,39 @@ mod tests {
         }
         #[cfg(unix)]
         assert!(message(Path::new("/dev/null")).contains("not a regular file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_has_one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::take(folder.path()).unwrap();
+        let message = FolderLock::take(folder.path()).unwrap_err().to_string();
+        assert!(message.starts_with("another process is writing to"), "{message}");
+        drop(held);
+        FolderLock::take(folder.path()).unwrap();
+        assert!(names(folder.path()).is_empty(), "nothing is left in the folder");
+        // What is not there yet has no writer.
+        FolderLock::take(&folder.path().join("none")).unwrap();
+    }
+
+    #[test]
+    fn outputs_are_tried_before_the_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |name: &str| check_output(&folder.path().join(name)).unwrap_err().to_string();
+        check_output(&folder.path().join("new.csv")).unwrap();
+        assert!(names(folder.path()).is_empty(), "a trial leaves nothing");
+        atomic_write(&folder.path().join("old.csv"), b"person,path").unwrap();
+        check_output(&folder.path().join("old.csv")).unwrap();
+        assert!(message("no/such/file").contains("create the folder"));
+        assert!(message("old.csv/child").contains("is not a folder"));
+        assert!(message("").contains("not a regular file"));
+        image::RgbImage::new(3, 2).save(folder.path().join("face.png")).unwrap();
+        assert!(message("face.png").contains("is a picture"));
+        let [face, same] = ["face.png", "../x/face.png"].map(|name| folder.path().join("x").join("..").join(name));
+        std::fs::create_dir(folder.path().join("x")).unwrap();
+        assert!(check_other(&face, &folder.path().join("face.png")).is_err());
+        check_other(&same, &face).unwrap();
     }
 
     #[test]

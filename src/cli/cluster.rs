@@ -6,7 +6,7 @@ use clap::Args;
 use deepid2::bundle::cluster::cluster;
 use deepid2::bundle::gallery::Gallery;
 use deepid2::face::aligner::FaceChoice;
-use deepid2::files::atomic_write;
+use deepid2::files::{atomic_write, check_output};
 use deepid2::gpu::{self, Gpu};
 use deepid2::report::csv::quoted;
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ pub struct ClusterArgs {
 
 /// Groups the faces of a folder by person.
 pub fn run(args: &ClusterArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    args.output.iter().chain(&args.index).try_for_each(|path| check_output(path))?;
     let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::All))?;
     let bar = bar(0);
     let gallery = Gallery::open(&mut bundle, &args.dir, args.index.as_deref(), &|done, all| {

@@ -7,7 +7,7 @@ use clap::Args;
 use deepid2::bundle::{Bundle, is_bundle};
 use deepid2::data::dataset::find_images;
 use deepid2::data::store::ImageStore;
-use deepid2::files::atomic_write;
+use deepid2::files::{atomic_write, check_output};
 use deepid2::gpu::{self, Gpu};
 use deepid2::model::{Extractor, Model};
 use deepid2::report::{write_csv, write_npy};
@@ -51,6 +51,7 @@ pub fn run(args: &EmbedArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
     if !matches!(extension, Some("npy" | "csv")) {
         bail!("--output {}: expected a name that ends in .npy or .csv", args.output.display());
     }
+    check_output(&args.output)?;
     match is_bundle(&args.model) {
         true => args.crop.refuse_for_bundle()?,
         false => args.photographs.refuse_for_model()?,

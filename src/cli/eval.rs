@@ -9,6 +9,7 @@ use deepid2::bundle::{Bundle, evaluate, is_bundle};
 use deepid2::data::dataset::Dataset;
 use deepid2::data::pairs::{PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
+use deepid2::files::check_output;
 use deepid2::gpu::{self, Gpu};
 use deepid2::model::{Extractor, Model};
 use deepid2::report::det::DetCurve;
@@ -238,6 +239,7 @@ impl Subject {
 
 /// Measures a network, with the floor of raw pixels beside it, or a bundle.
 pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    [&args.roc, &args.det, &args.report].into_iter().flatten().try_for_each(|path| check_output(path))?;
     let list = args.pair_list()?;
     let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
     let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;

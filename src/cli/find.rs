@@ -5,6 +5,7 @@ use anyhow::Result;
 use clap::Args;
 use deepid2::bundle::gallery::Gallery;
 use deepid2::face::aligner::FaceChoice;
+use deepid2::files::check_output;
 use deepid2::gpu::{self, Gpu};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ pub struct FindArgs {
 
 /// Shows the best matches.
 pub fn run(args: &FindArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+    args.index.iter().try_for_each(|path| check_output(path))?;
     let mut bundle = args.photographs.open(&open()?, &args.bundle, Some(FaceChoice::All))?;
     let query = bundle.recogniser.only_face(&args.photograph)?;
     let bar = bar(0);

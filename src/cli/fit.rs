@@ -7,12 +7,11 @@ use deepid2::bundle;
 use deepid2::bundle::make::Parts;
 use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
-use deepid2::face::index::{AlignedFaces, INDEX};
+use deepid2::files::check_output;
 use deepid2::pipeline::fit::{FitOn, FitSettings, Fitted, VectorFolder, fit};
-use deepid2::pipeline::people::People;
 use deepid2::pipeline::selection::Selection;
+use deepid2::pipeline::vectors::SIDES;
 use deepid2::report::card::ModelCard;
-use deepid2::report::hashes::sha256_of;
 use deepid2::verify::joint_bayesian::Em;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,12 +34,6 @@ pub struct FitArgs {
     out: PathBuf,
     #[command(flatten)]
     settings: FitSettingsArgs,
-    /// Seed that the networks were trained with: it says who was held out
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Share of people that were held out
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
-    validation_fraction: f64,
 }
 
 /// How verifiers are fitted.
@@ -124,8 +117,6 @@ fn vector_list(text: &str) -> Result<VectorList, String> {
 
 /// Fits and saves a verifier.
 pub fn run(args: &FitArgs) -> Result<ExitCode> {
-    let index = AlignedFaces::open(&args.data)?;
-    let people = People::of(&index, args.validation_fraction, args.seed)?;
     let groups = match &args.selection {
         Some(path) => Selection::load(path)?.groups(),
         None => args.choose.iter().map(|VectorList(vectors)| vectors.clone()).collect(),
@@ -133,12 +124,13 @@ pub fn run(args: &FitArgs) -> Result<ExitCode> {
     if let Err((group, message)) = Selection::new(groups.clone()).check() {
         bail!("group {group} of --choose: {message}");
     }
-    if groups.is_empty() {
+    let Some(first) = groups.first().and_then(|group| group.first()) else {
         bail!("no group of vectors is chosen; run `deepid2 select` first");
-    }
-    let vectors = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
+    };
+    check_output(&args.out)?;
+    let (vectors, people) = VectorFolder::open(&args.vectors, &args.data, first / SIDES)?;
     let Fitted { verifier, .. } =
-        fit(&vectors, &groups, &people, args.seed, &args.settings.settings(), &|text| eprintln!("{text}"))?;
+        fit(&vectors, &groups, &people, &args.settings.settings(), &|text| eprintln!("{text}"))?;
     verifier.save(&args.out)?;
     println!(
         "{}: {} groups, fitted on {}; {:.1} % of held-out pairs right at the threshold {:.3}",

@@ -9,6 +9,9 @@ use deepid2::face::index::AlignedFaces;
 use deepid2::face::patches::{ALL_REGIONS, Centre, Patch, SCALES};
 use deepid2::face::points::LANDMARK_NAMES;
 use deepid2::face::sheet::contact_sheet;
+use deepid2::files::{atomic_write, check_other};
+use image::ImageFormat;
+use std::io::Cursor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -101,6 +104,7 @@ fn json(patch: Patch) -> serde_json::Value {
 }
 
 fn draw(args: &DrawArgs) -> Result<ExitCode> {
+    check_other(&args.output, &args.picture)?;
     let (picture, landmarks) = if AlignedFaces::folder_of(&args.picture).is_some() {
         let faces = AlignedFaces::of_pictures(std::slice::from_ref(&args.picture))?;
         (decode_upright(&args.picture)?.into_rgb8(), faces.get(&args.picture)?.landmarks)
@@ -118,10 +122,11 @@ fn draw(args: &DrawArgs) -> Result<ExitCode> {
             args.picture.display()
         );
     };
-    let sheet = contact_sheet(&picture, &landmarks);
-    sheet.save(&args.output).with_context(|| {
-        format!("{}: cannot be written; name a .png file in a folder that you may write to", args.output.display())
-    })?;
+    let mut png = Cursor::new(Vec::new());
+    contact_sheet(&picture, &landmarks)
+        .write_to(&mut png, ImageFormat::Png)
+        .context("the contact sheet cannot be encoded")?;
+    atomic_write(&args.output, png.get_ref())?;
     println!("{}: {} patches", args.output.display(), Patch::all().len());
     Ok(ExitCode::SUCCESS)
 }

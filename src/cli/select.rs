@@ -3,13 +3,11 @@
 use super::train_patches::{PatchList, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
-use deepid2::face::index::{AlignedFaces, INDEX};
 use deepid2::face::patches::Patch;
+use deepid2::files::check_output;
 use deepid2::pipeline::fit::VectorFolder;
-use deepid2::pipeline::people::People;
 use deepid2::pipeline::select::{Inputs, SelectSettings, select};
 use deepid2::pipeline::vectors;
-use deepid2::report::hashes::sha256_of;
 use deepid2::select::risk::Method;
 use deepid2::train::interrupt;
 use std::path::PathBuf;
@@ -43,12 +41,6 @@ pub struct SelectArgs {
     /// Fit PCA and Joint Bayesian to every candidate on whole vectors: slow
     #[arg(long)]
     exact: bool,
-    /// Seed that the networks were trained with: it says who was held out
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Share of people that were held out
-    #[arg(long, allow_negative_numbers = true, default_value_t = 0.2, value_name = "SHARE")]
-    validation_fraction: f64,
 }
 
 /// Chooses, or goes on choosing.
@@ -63,9 +55,8 @@ pub fn run(args: &SelectArgs) -> Result<ExitCode> {
     if args.out.exists() {
         bail!("{} already exists; give another --out, or remove it", args.out.display());
     }
-    let index = AlignedFaces::open(&args.data)?;
-    let people = People::of(&index, args.validation_fraction, args.seed)?;
-    let folder = VectorFolder::new(&args.vectors, sha256_of(&args.data.join(INDEX))?.1, index.faces().len());
+    check_output(&args.out)?;
+    let (folder, people) = VectorFolder::open(&args.vectors, &args.data, patches[0].index())?;
     let mut settings = SelectSettings { nu: args.nu, pairs: args.pairs, ..SelectSettings::default() };
     settings.size = args.size.unwrap_or(settings.size);
     settings.groups = args.groups.unwrap_or(settings.groups);
@@ -75,7 +66,7 @@ pub fn run(args: &SelectArgs) -> Result<ExitCode> {
     if args.exact {
         settings.risk.method = Method::Exact;
     }
-    let inputs = Inputs { vectors: &folder, patches: &patches, people: &people, seed: args.seed };
+    let inputs = Inputs { vectors: &folder, patches: &patches, people: &people };
     let interrupt = interrupt::installed()?;
     match select(&inputs, &settings, &args.out, &interrupt, &|text| eprintln!("{text}"))? {
         Some(selection) => {

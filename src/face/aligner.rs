@@ -17,7 +17,7 @@ use super::similarity::Similarity;
 use crate::data::dataset::{self, Dataset, Identity, find_images, is_picture_name};
 use crate::data::formats::Part;
 use crate::data::formats::celeba::Root;
-use crate::files::{self, atomic_write, quick_write};
+use crate::files::{self, FolderLock, atomic_write, quick_write};
 use crate::report::csv::quoted;
 use crate::report::hashes::sha256_of;
 use crate::settings::{Difference, first_difference};
@@ -25,7 +25,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageEncoder, RgbImage};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -307,6 +307,7 @@ pub fn align_folder(
 ) -> Result<Outcome, Error> {
     let photographs = Photographs::list(source, out, aligner.faces == FaceChoice::All)?;
     prepare(source, out, aligner)?;
+    let _lock = FolderLock::take(out)?;
     let mut entries = resume(out, &photographs)?;
     let before = photographs_in(&entries);
     let mut done = before;
@@ -348,6 +349,28 @@ pub fn align_folder(
     }
     let faces = entries.len() - rejected.len();
     Ok(Outcome { done, photographs: all, done_now: done - before, faces, rejected })
+}
+
+/// How the photographs of `source` differ from those that the finished folder `out` was made from, in words; `None` where
+/// they do not, or where the folder is not finished.
+///
+/// # Errors
+/// A source without pictures, an index that cannot be read.
+pub fn changed_photographs(source: &Path, out: &Path, faces: FaceChoice) -> Result<Option<String>, Error> {
+    if !out.join(index::REJECTED).is_file() {
+        return Ok(None);
+    }
+    let now: BTreeSet<String> =
+        Photographs::list(source, out, faces == FaceChoice::All)?.names.into_iter().collect();
+    let entries = index::read(out)?.entries;
+    let before: BTreeSet<String> = entries.iter().map(|entry| entry.source().to_string()).collect();
+    let first = |what: &str, mut names: std::collections::btree_set::Difference<String>| {
+        let count = names.clone().count();
+        names.next().map(|name| format!("{count} {what}, such as {name}"))
+    };
+    let differences = [first("new", now.difference(&before)), first("missing", before.difference(&now))];
+    let differences: Vec<String> = differences.into_iter().flatten().collect();
+    Ok((!differences.is_empty()).then(|| differences.join("; ")))
 }
 
 /// What is to be aligned.

@@ -455,6 +455,9 @@ mod tests {
     use crate::ops::testing::{Case, Tensor, check, gpu_outputs, integers, tensor};
     use proptest::prelude::*;
 
+    /// Order of the logits. Of an image that is sure of its class, log Σ exp cancels against the label's logit.
+    const LOGITS: f64 = 8.0;
+
     fn inputs(signal: Signal, classes: usize, features: usize, images: usize, margin: f64, seed: u64) -> Vec<Tensor> {
         let batch = images.next_multiple_of(4);
         let mut labels = integers(TensorType::u32(&[images]), classes as u32, seed);
@@ -463,7 +466,7 @@ mod tests {
             labels.values[p + pairs] = labels.values[p];
         }
         let mut logits = tensor(&[classes, 1, 1, batch], seed ^ 1);
-        logits.values.iter_mut().for_each(|value| *value *= 8.0);
+        logits.values.iter_mut().for_each(|value| *value *= LOGITS);
         let weights = vec![f64::from(0.7f32), f64::from(1.3f32), f64::from(margin as f32), 0.0];
         let mut all = vec![logits, tensor(&[features, 1, 1, batch], seed ^ 2), labels, tensor(&[4], 0).with(weights)];
         if signal == Signal::Cosine {
@@ -475,7 +478,7 @@ mod tests {
     fn case(signal: Signal, images: usize, inputs: Vec<Tensor>) -> Case {
         let differentiable: &[usize] = if signal == Signal::Cosine { &[0, 1, 4] } else { &[0, 1] };
         // The hinge and the absolute values have kinks; the records beside the loss have no gradient.
-        let case = Case::new(JointLoss { signal, images }, inputs).kinked().loss_output(0);
+        let case = Case::new(JointLoss { signal, images }, inputs).kinked().loss_output(0).magnitude(LOGITS);
         match signal {
             Signal::None => case.differentiate(&[0]),
             _ => case.differentiate(differentiable),
@@ -500,6 +503,11 @@ mod tests {
             let features = if signal == Signal::Cosine { features.max(5) } else { features };
             check(case(signal, images, inputs(signal, classes, features, images, margin, seed)));
         }
+    }
+
+    #[test]
+    fn a_loss_near_zero_is_as_exact_as_its_logits() {
+        check(case(Signal::L2Minus, 2, inputs(Signal::L2Minus, 3, 1, 2, 0.5, 3_053_067_660_541_897_732)));
     }
 
     #[test]

@@ -152,6 +152,7 @@ pub struct Case {
     differentiable: Vec<bool>,
     /// The only output that a loss may depend on; all float outputs by default.
     loss_output: Option<usize>,
+    magnitude: f64,
 }
 
 enum Linearity {
@@ -172,7 +173,15 @@ impl Case {
             linear: None,
             differentiable,
             loss_output: None,
+            magnitude: 1.0,
         }
+    }
+
+    /// The operation computes with numbers of this order rather than of order 1, and rounds accordingly even where its
+    /// outputs are small.
+    pub fn magnitude(mut self, magnitude: f64) -> Self {
+        self.magnitude = magnitude;
+        self
     }
 
     /// A gradient operation itself: it has no gradient.
@@ -309,7 +318,7 @@ fn check_forward(case: &Case) -> [Vec<Vec<f64>>; 2] {
     for (output, found) in outputs.iter().zip(&found).chain(outputs.iter().zip(&other_tiles)) {
         let what = format!("{} output {}", case.op.name(), tape.name(*output));
         match tape.ty(*output).dtype {
-            DType::F32 => assert_close(&what, found, &values[output.0], 1e-5),
+            DType::F32 => assert_close(&what, found, &values[output.0], 1e-5, case.magnitude),
             _ => {
                 let differing = found.iter().zip(&values[output.0]).filter(|(a, b)| a != b).count();
                 let allowed = if case.kinked { 1 + found.len() / 1000 } else { 0 };
@@ -368,7 +377,7 @@ fn check_gradients(case: &Case, devices: &[(&Gpu, &Vec<Vec<f64>>)]) {
         let found = case.run(gpu, &tape, &inputs, &vars);
         for ((index, var), found) in wanted.iter().zip(&vars).zip(&found) {
             let what = format!("{} gradient of input {index}", case.op.name());
-            assert_close(&what, found, &values[var.0], 1e-5);
+            assert_close(&what, found, &values[var.0], 1e-5, case.magnitude);
         }
         if let Some(linearity) = &case.linear {
             adjoint(case, linearity, &device_outputs[0], &coefficients[0].values, &found);
@@ -444,11 +453,11 @@ fn rms(values: &[f64]) -> f64 {
 }
 
 /// Normalised squared error ≤ 1e-10 and no element off by more than `tolerance` of the root mean square (or of itself).
-/// Operations compute with numbers of order 1, whose rounding in f32 shows in differences as small as 1e-7: a root mean
-/// square below 1e-2 counts as that.
-pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+/// Operations compute with numbers of order `magnitude`, whose rounding in f32 shows in differences as small as 1e-7 of
+/// it: a root mean square below 1e-2 of it counts as that.
+pub fn assert_close(what: &str, found: &[f64], expected: &[f64], tolerance: f64, magnitude: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
-    let scale = rms(expected).max(1e-2);
+    let scale = rms(expected).max(1e-2 * magnitude);
     let mut squared = 0.0;
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (found - expected).abs();

@@ -7,6 +7,7 @@
 use super::Error;
 use super::extractors::{FacePicture, PatchExtractor};
 use super::patch_nets::{self, State};
+use super::people::HoldOut;
 use super::vectors::{self, Origin, VectorWriter};
 use crate::data::decode::decode_upright;
 use crate::face::index::{AlignedFace, AlignedFaces, INDEX};
@@ -14,6 +15,8 @@ use crate::face::patches::Patch;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::report::hashes::sha256_of;
+use crate::train::TrainConfig;
+use crate::train::folder::names;
 use crate::train::interrupt::Interrupt;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -74,7 +77,9 @@ pub fn extract(
         };
         let path = patch_nets::model_of(&settings.nets, patch);
         let model = Model::load(&path)?;
-        let origin = Origin { patch: patch.index(), model: model.digest(), faces: list.clone() };
+        let config = TrainConfig::load(&patch_nets::folder_of(&settings.nets, patch).join(names::CONFIG))?;
+        let held_out = HoldOut { seed: config.seed, fraction: config.validation_fraction };
+        let origin = Origin { patch: patch.index(), model: model.digest(), faces: list.clone(), held_out };
         let out = vectors::path(&settings.out, patch.index());
         match VectorWriter::begin(&out, &origin, faces.len(), model.spec.embedding)? {
             Some(writer) => waiting.push((patch, path, writer)),

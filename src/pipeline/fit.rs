@@ -7,10 +7,12 @@
 
 use super::Error;
 use super::held_out::HeldOut;
-use super::people::{People, Side};
+use super::people::{HoldOut, People, Side};
 use super::vectors::{self, SIDES, Vectors};
 use super::verifier::{Group, ScoreThreshold, Verifier, patches_of};
 use crate::data::pairs::Pair;
+use crate::face::index::{AlignedFaces, INDEX};
+use crate::report::hashes::sha256_of;
 use crate::verify::joint_bayesian::{self, Iteration, JointBayesian};
 use crate::verify::pca::Pca;
 use crate::verify::svm::{self, LinearSvm};
@@ -68,12 +70,36 @@ pub struct VectorFolder {
     /// SHA-256 of the list of faces that they must be of.
     faces: String,
     count: usize,
+    held_out: HoldOut,
 }
 
 impl VectorFolder {
-    /// The vectors in `folder` of `count` faces whose list has the digest `faces`.
-    pub fn new(folder: &Path, faces: String, count: usize) -> Self {
-        Self { folder: folder.into(), faces, count }
+    /// The vectors in `folder` of `count` faces whose list has the digest `faces`, by networks that held out the same
+    /// people.
+    pub fn new(folder: &Path, faces: String, count: usize, held_out: HoldOut) -> Self {
+        Self { folder: folder.into(), faces, count, held_out }
+    }
+
+    /// The vectors in `folder` of the faces in the folder `aligned`, and who is on these; who was held out, the vectors of
+    /// `patch` say, and those of others must agree.
+    ///
+    /// # Errors
+    /// A file of vectors that is missing or none; faces without people.
+    pub fn open(folder: &Path, aligned: &Path, patch: usize) -> Result<(Self, People), Error> {
+        let path = vectors::path(folder, patch);
+        if !path.is_file() {
+            return Err(Error::NoVectors { path });
+        }
+        let held_out = vectors::read_origin(&path)?.held_out;
+        let index = AlignedFaces::open(aligned)?;
+        let people = People::of(&index, held_out)?;
+        let faces = sha256_of(&aligned.join(INDEX))?.1;
+        Ok((Self::new(folder, faces, index.faces().len(), held_out), people))
+    }
+
+    /// Who was held out from the networks' training.
+    pub fn held_out(&self) -> HoldOut {
+        self.held_out
     }
 
     /// SHA-256 of the list of faces.
@@ -96,6 +122,9 @@ impl VectorFolder {
         }
         if vectors.origin.faces != self.faces || vectors.faces() != self.count {
             return Err(Error::OtherVectors { path, difference: "other faces" });
+        }
+        if vectors.origin.held_out != self.held_out {
+            return Err(Error::OtherHeldOut { path, found: vectors.origin.held_out, expected: self.held_out });
         }
         Ok(vectors)
     }
@@ -151,14 +180,13 @@ pub fn fit(
     vectors: &VectorFolder,
     groups: &[Vec<usize>],
     people: &People,
-    seed: u64,
     settings: &FitSettings,
     say: Say,
 ) -> Result<Fitted, Error> {
     if groups.is_empty() {
         return Err(Error::NothingChosen);
     }
-    let pairs = people.held_out_pairs(settings.pairs, seed)?;
+    let pairs = people.held_out_pairs(settings.pairs, vectors.held_out().seed)?;
     let held_out = people.faces(Side::HeldOut);
     let place = places(people.of_face.len(), &held_out);
     let mut ratios: Vec<Vec<f64>> = vec![Vec::new(); pairs.len()];
@@ -301,6 +329,9 @@ pub(super) mod testing {
         faces
     }
 
+    /// Who is held out of the Gaussian people.
+    pub const HELD_OUT: HoldOut = HoldOut { seed: 1, fraction: 0.3 };
+
     /// Vectors of Gaussian people on disk, and who they are.
     pub fn drawn(people: usize, images: usize, seed: u64) -> (TempDir, VectorFolder, People) {
         let folder = tempfile::tempdir().unwrap();
@@ -308,7 +339,7 @@ pub(super) mod testing {
         let aligned = AlignedFaces::open(&folder.path().join("aligned")).unwrap();
         let faces = gaussian(people, images, seed);
         for (place, patch) in PATCHES.into_iter().enumerate() {
-            let origin = Origin { patch, model: "m".into(), faces: "f".into() };
+            let origin = Origin { patch, model: "m".into(), faces: "f".into(), held_out: HELD_OUT };
             let path = vectors::path(folder.path(), patch);
             let mut writer = VectorWriter::begin(&path, &origin, faces.len(), DIMENSION).unwrap().unwrap();
             for face in &faces {
@@ -316,8 +347,8 @@ pub(super) mod testing {
             }
             writer.finish().unwrap();
         }
-        let vectors = VectorFolder::new(folder.path(), "f".into(), faces.len());
-        let people = People::of(&aligned, 0.3, 1).unwrap();
+        let vectors = VectorFolder::new(folder.path(), "f".into(), faces.len(), HELD_OUT);
+        let people = People::of(&aligned, HELD_OUT).unwrap();
         (folder, vectors, people)
     }
 }
@@ -335,7 +366,7 @@ mod tests {
     }
 
     fn fitted(vectors: &VectorFolder, people: &People, settings: &FitSettings) -> Result<Fitted, Error> {
-        fit(vectors, &groups(), people, 1, settings, &|_| {})
+        fit(vectors, &groups(), people, settings, &|_| {})
     }
 
     #[test]
@@ -416,12 +447,15 @@ mod tests {
         assert_eq!(components, 2 * DIMENSION);
 
         let fit_groups = |groups: &[Vec<usize>], vectors: &VectorFolder| {
-            fit(vectors, groups, &people, 1, &FitSettings::default(), &|_| {}).unwrap_err().to_string()
+            fit(vectors, groups, &people, &FitSettings::default(), &|_| {}).unwrap_err().to_string()
         };
         assert!(fit_groups(&[], &vectors).contains("no vectors are chosen"));
         assert!(fit_groups(&[vec![]], &vectors).contains("no vectors are chosen"));
         assert!(fit_groups(&[vec![10]], &vectors).contains("patch-005.safetensors: no such file of vectors"));
-        let other = VectorFolder::new(folder.path(), "g".into(), 14);
+        let other = VectorFolder::new(folder.path(), "g".into(), 14, HELD_OUT);
         assert!(fit_groups(&groups(), &other).contains("patch-003.safetensors holds vectors of other faces"));
+        let other = VectorFolder::new(folder.path(), "f".into(), 14, HoldOut { seed: 2, ..HELD_OUT });
+        let message = fit_groups(&groups(), &other);
+        assert!(message.contains("seed 1 and holding out 0.3") && message.contains("seed 2"), "{message}");
     }
 }

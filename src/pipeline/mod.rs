@@ -78,6 +78,15 @@ pub enum Error {
     TaskVariable { name: &'static str, text: String },
     #[error("{path} holds vectors of {difference}; give another folder for the vectors, or remove this one")]
     OtherVectors { path: PathBuf, difference: &'static str },
+    #[error(
+        "{path} is of a network trained with seed {} and holding out {} of the people, other vectors of networks trained with seed {} and holding out {}; select and fit vectors of networks that held out the same people",
+        found.seed, found.fraction, expected.seed, expected.fraction
+    )]
+    OtherHeldOut { path: PathBuf, found: people::HoldOut, expected: people::HoldOut },
+    #[error(
+        "the photographs in {data} are not those that {run} was begun with ({difference}), and its networks are trained; put them back, or start in another --out"
+    )]
+    OtherPhotographs { data: PathBuf, run: PathBuf, difference: String },
     #[error("{path}: not a file of vectors; give a folder that `deepid2 extract` made")]
     NotVectors { path: PathBuf },
     #[error("{path}: no such file of vectors; run `deepid2 extract` for this patch first")]

@@ -9,6 +9,14 @@ use crate::face::index::AlignedFaces;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
+/// Who is held out from training: the people that a seed draws.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HoldOut {
+    pub seed: u64,
+    /// Share of the people.
+    pub fraction: f64,
+}
+
 /// Whose faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -31,11 +39,11 @@ pub struct People {
 }
 
 impl People {
-    /// The people of `faces`, of whom training with `seed` holds out `fraction`.
+    /// The people of `faces`, split as training splits them.
     ///
     /// # Errors
     /// Faces that lie in no person's folder, or too few people to split.
-    pub fn of(faces: &AlignedFaces, fraction: f64, seed: u64) -> Result<Self, Error> {
+    pub fn of(faces: &AlignedFaces, held_out: HoldOut) -> Result<Self, Error> {
         let mut by_name: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
         for face in faces.faces() {
             let Some((person, _)) = face.face.picture.split_once('/') else {
@@ -49,7 +57,8 @@ impl People {
             Identity { name: name.into(), images }
         });
         // The same people in the same order as `Dataset::open` finds in the folder, so that the split is training's.
-        let split = split_identities(&Dataset { identities: identities.collect() }, fraction, seed)?;
+        let dataset = Dataset { identities: identities.collect() };
+        let split = split_identities(&dataset, held_out.fraction, held_out.seed)?;
         let held: HashSet<&str> = split.validation.identities.iter().map(|identity| identity.name.as_str()).collect();
         let person = |face: &str| face.split_once('/').map_or("", |(person, _)| person).to_string();
         let names: Vec<String> = faces.faces().iter().map(|face| person(&face.face.picture)).collect();
@@ -108,7 +117,7 @@ mod tests {
         let faces = AlignedFaces::open(folder.path()).unwrap();
         let mut sides = HashSet::new();
         for seed in 1..6 {
-            let people = People::of(&faces, 0.3, seed).unwrap();
+            let people = People::of(&faces, HoldOut { seed, fraction: 0.3 }).unwrap();
             let split = split_identities(&Dataset::open(folder.path()).unwrap(), 0.3, seed).unwrap();
             assert_eq!(people.split, split);
             let counts = [Side::Training, Side::HeldOut, Side::All].map(|side| people.count(side));
@@ -133,7 +142,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         aligned_folder(folder.path(), &[3; 12]);
         let faces = AlignedFaces::open(folder.path()).unwrap();
-        let people = People::of(&faces, 0.5, 4).unwrap();
+        let people = People::of(&faces, HoldOut { seed: 4, fraction: 0.5 }).unwrap();
         let held: HashSet<usize> = people.faces(Side::HeldOut).into_iter().collect();
         let pairs = people.held_out_pairs(1000, 9).unwrap();
         assert_eq!(pairs, people.held_out_pairs(1000, 9).unwrap());
@@ -155,7 +164,9 @@ mod tests {
     fn faces_without_people_and_too_few_people_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         aligned_folder(folder.path(), &[2; 3]);
-        let people = |fraction| People::of(&AlignedFaces::open(folder.path()).unwrap(), fraction, 1).unwrap_err();
+        let people = |fraction| {
+            People::of(&AlignedFaces::open(folder.path()).unwrap(), HoldOut { seed: 1, fraction }).unwrap_err()
+        };
         assert!(people(0.2).to_string().contains("3 identities cannot be split"));
         assert!(people(0.0).to_string().contains("--validation-fraction 0"));
         std::fs::write(folder.path().join(INDEX), Entry::Face(Box::new(face("alone.png", 0))).to_line()).unwrap();

@@ -23,11 +23,11 @@ use super::selection::Selection;
 use super::settings::{LandmarkSource, PipelineSettings, SETTINGS};
 use crate::bundle::make::{Parts, make};
 use crate::bundle::manifest::{Manifest, VERIFIER};
-use crate::face::aligner::{Aligner, Landmarks, align_folder};
-use crate::face::index::{AlignedFaces, INDEX};
+use crate::face::aligner::{Aligner, Landmarks, align_folder, changed_photographs};
 use crate::face::landmark_model::{LandmarkModel, Provenance};
 use crate::face::patches::Patch;
 use crate::face::{annotated, training};
+use crate::files::FolderLock;
 use crate::gpu::Gpu;
 use crate::report::hashes::sha256_of;
 use crate::train::interrupt::Interrupt;
@@ -101,6 +101,7 @@ pub fn run(
         settings.check_inputs()?;
     }
     settings.claim(out)?;
+    let _lock = FolderLock::take(out)?;
     listener.say(&format!("seed {}; results in {}", settings.train.seed, out.display()));
     let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
     let stages: [(&str, Stage); 6] = [
@@ -158,6 +159,12 @@ impl Run<'_> {
     }
 
     fn align(&self) -> Result<bool, Error> {
+        if self.path(names::NETS).is_dir() {
+            let (data, aligned) = (&self.settings.data, self.path(names::ALIGNED));
+            if let Some(difference) = changed_photographs(data, &aligned, self.settings.faces)? {
+                return Err(Error::OtherPhotographs { data: data.clone(), run: self.out.into(), difference });
+            }
+        }
         let landmarks = Landmarks::open(&self.path(names::LANDMARKS))?;
         let aligner = Aligner::new(landmarks, self.settings.faces, self.settings.search)?;
         let outcome = align_folder(
@@ -212,12 +219,8 @@ impl Run<'_> {
 
     /// The faces, who they are, and their vectors.
     fn inputs(&self) -> Result<(VectorFolder, People), Error> {
-        let folder = self.path(names::ALIGNED);
-        let index = AlignedFaces::open(&folder)?;
-        let train = &self.settings.train;
-        let people = People::of(&index, train.validation_fraction, train.seed)?;
-        let digest = sha256_of(&folder.join(INDEX))?.1;
-        Ok((VectorFolder::new(&self.path(names::VECTORS), digest, index.faces().len()), people))
+        let Some(&patch) = self.settings.patches.first() else { return Err(Error::NothingChosen) };
+        VectorFolder::open(&self.path(names::VECTORS), &self.path(names::ALIGNED), patch)
     }
 
     fn selection(&self) -> Result<bool, Error> {
@@ -228,8 +231,7 @@ impl Run<'_> {
         let (vectors, people) = self.inputs()?;
         let say = |text: String| self.listener.say(&format!("  {text}"));
         let patches = self.patches()?;
-        let inputs =
-            select::Inputs { vectors: &vectors, patches: &patches, people: &people, seed: self.settings.train.seed };
+        let inputs = select::Inputs { vectors: &vectors, patches: &patches, people: &people };
         let selection = select::select(&inputs, &self.settings.select, &out, self.interrupt, &say)?;
         Ok(selection.is_some())
     }
@@ -241,7 +243,7 @@ impl Run<'_> {
             let groups = Selection::load(&self.path(names::SELECTION))?.groups();
             let say = |text: String| self.listener.say(&format!("  {text}"));
             let Fitted { verifier, held_out } =
-                fit(&vectors, &groups, &people, self.settings.train.seed, &self.settings.fit, &say)?;
+                fit(&vectors, &groups, &people, &self.settings.fit, &say)?;
             held_out.save(&self.path(names::HELD_OUT))?;
             verifier.save(&out)?;
         }

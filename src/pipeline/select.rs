@@ -122,7 +122,6 @@ pub struct Inputs<'a> {
     pub vectors: &'a VectorFolder,
     pub patches: &'a [Patch],
     pub people: &'a People,
-    pub seed: u64,
 }
 
 /// Chooses, and saves the choice to `out`; `None` after an interruption. `say` hears each step.
@@ -137,7 +136,8 @@ pub fn select(
     interrupt: &Interrupt,
     say: &dyn Fn(String),
 ) -> Result<Option<Selection>, Error> {
-    let Inputs { vectors, patches, people, seed } = *inputs;
+    let Inputs { vectors, patches, people } = *inputs;
+    let seed = vectors.held_out().seed;
     settings.check(patches.len())?;
     let Some(first) = patches.first() else { return Err(Error::NothingChosen) };
     let dimension = vectors.of_patch(first.index())?.dimension;
@@ -220,7 +220,7 @@ mod tests {
     fn a_choice_that_is_stopped_after_every_step_ends_as_the_uninterrupted_one() {
         let (folder, vectors, people) = drawn(16, 3, 6);
         let patches = PATCHES.map(|patch| Patch::new(patch).unwrap());
-        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people, seed: 1 };
+        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people };
         let settings = SelectSettings { size: 2, groups: 2, ..SelectSettings::default() };
         let [whole, stopped] = ["whole.json", "stopped.json"].map(|name| folder.path().join(name));
         let said = RefCell::new(Vec::new());
@@ -255,7 +255,7 @@ mod tests {
     fn what_another_choice_left_is_refused() {
         let (folder, vectors, people) = drawn(16, 3, 6);
         let patches = PATCHES.map(|patch| Patch::new(patch).unwrap());
-        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people, seed: 1 };
+        let inputs = Inputs { vectors: &vectors, patches: &patches, people: &people };
         let settings = SelectSettings { size: 2, groups: 2, ..SelectSettings::default() };
         let out = folder.path().join("selection.json");
         let interrupt = Interrupt::default();

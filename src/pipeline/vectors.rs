@@ -6,15 +6,17 @@
 //!
 //! | entry | what |
 //! |---|---|
-//! | `kind` | `deepid2-vectors-1` |
+//! | `kind` | `deepid2-vectors-2` |
 //! | `patch` | number of the patch, 0 to 199 |
 //! | `model` | [`Model::digest`](crate::model::Model::digest) of the network |
 //! | `faces` | SHA-256 of the aligned folder's `faces.jsonl` |
+//! | `seed`, `validation_fraction` | of the network's training: they say who was held out |
 //!
 //! A file is written row by row to `NAME.partial` beside it, flushed after each batch, and renamed when it is whole. What
 //! is interrupted goes on from the last whole row.
 
 use super::Error;
+use super::people::HoldOut;
 use crate::model::checkpoint;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -22,14 +24,14 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The value of the entry `kind`.
-const KIND: &str = "deepid2-vectors-1";
+const KIND: &str = "deepid2-vectors-2";
 /// Name of the tensor.
 const TENSOR: &str = "vectors";
 /// Vectors of a face: of the patch, and of its mirrored counterpart.
 pub const SIDES: usize = 2;
 
 /// What vectors come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     /// Number of the patch.
     pub patch: usize,
@@ -37,6 +39,8 @@ pub struct Origin {
     pub model: String,
     /// SHA-256 of the list of faces.
     pub faces: String,
+    /// Who was held out from the network's training.
+    pub held_out: HoldOut,
 }
 
 impl Origin {
@@ -46,6 +50,8 @@ impl Origin {
             ("patch".into(), self.patch.to_string()),
             ("model".into(), self.model.clone()),
             ("faces".into(), self.faces.clone()),
+            ("seed".into(), self.held_out.seed.to_string()),
+            ("validation_fraction".into(), self.held_out.fraction.to_string()),
         ])
     }
 
@@ -55,6 +61,7 @@ impl Origin {
             () if self.patch != other.patch => Some("another patch"),
             () if self.model != other.model => Some("another network"),
             () if self.faces != other.faces => Some("other faces"),
+            () if self.held_out != other.held_out => Some("a network that held out other people"),
             () => None,
         }
     }
@@ -105,6 +112,9 @@ impl VectorWriter {
             .truncate(false)
             .open(&unfinished)
             .map_err(writing)?;
+        if matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
+            return Err(Error::File(crate::files::Error::Busy { path: unfinished }));
+        }
         let mut found = vec![0; header.len()];
         let goes_on = file.read_exact(&mut found).is_ok() && found == header;
         let length = file.metadata().map_err(writing)?.len();
@@ -201,7 +211,11 @@ impl Vectors {
     }
 }
 
-fn read_origin(path: &Path) -> Result<Origin, Error> {
+/// What the vectors in the file `path` come from.
+///
+/// # Errors
+/// A file that is missing, damaged, or no file of vectors.
+pub fn read_origin(path: &Path) -> Result<Origin, Error> {
     origin_of(&checkpoint::load(path)?)
 }
 
@@ -213,6 +227,10 @@ fn origin_of(file: &checkpoint::Checkpoint) -> Result<Origin, Error> {
         patch: file.value("patch", "a whole number")?,
         model: file.text("model")?.into(),
         faces: file.text("faces")?.into(),
+        held_out: HoldOut {
+            seed: file.value("seed", "a whole number")?,
+            fraction: file.value("validation_fraction", "a share")?,
+        },
     })
 }
 
@@ -221,7 +239,8 @@ mod tests {
     use super::*;
 
     fn origin() -> Origin {
-        Origin { patch: 7, model: "a".repeat(64), faces: "b".repeat(64) }
+        let held_out = HoldOut { seed: 3, fraction: 0.2 };
+        Origin { patch: 7, model: "a".repeat(64), faces: "b".repeat(64), held_out }
     }
 
     fn rows(first: usize, count: usize) -> Vec<f32> {
@@ -261,7 +280,11 @@ mod tests {
     fn vectors_of_another_origin_are_refused_when_whole_and_begun_again_when_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), 1);
-        VectorWriter::begin(&path, &origin(), 2, 3).unwrap().unwrap().append(&rows(0, 1)).unwrap();
+        let mut begun = VectorWriter::begin(&path, &origin(), 2, 3).unwrap().unwrap();
+        let message = VectorWriter::begin(&path, &origin(), 2, 3).unwrap_err().to_string();
+        assert!(message.starts_with("another process is writing to"), "{message}");
+        begun.append(&rows(0, 1)).unwrap();
+        drop(begun);
         let other = Origin { model: "c".repeat(64), ..origin() };
         let mut writer = VectorWriter::begin(&path, &other, 2, 3).unwrap().unwrap();
         assert_eq!(writer.done(), 0);

@@ -15,7 +15,7 @@ use super::progress::{Extent, Progress};
 use super::step::{DeviceMemory, StepResult, StepSettings, TrainingStep};
 use super::validation::Validated;
 use crate::data::loader::Batch;
-use crate::files::atomic_write;
+use crate::files::{FolderLock, atomic_write};
 use crate::gpu::Gpu;
 use crate::net::TrainingOptions;
 use crate::tape::Store;
@@ -128,6 +128,7 @@ pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet
     let new_folders: Vec<&Path> =
         members.iter().map(|member| member.folder.as_path()).filter(|folder| !folder.exists()).collect();
     members.iter().try_for_each(folder::prepare)?;
+    let _locks = members.iter().map(|member| FolderLock::take(&member.folder)).collect::<Result<Vec<_>, _>>()?;
     let say = |text: String| {
         if !quiet {
             // A log that nobody reads any more is no reason to stop training.

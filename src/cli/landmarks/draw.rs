@@ -8,7 +8,7 @@ use deepid2::face::draw::{Painted, paint, scheme};
 use deepid2::face::landmark_model::LandmarkModel;
 use deepid2::face::picture::Picture;
 use deepid2::face::pts;
-use deepid2::files::atomic_write;
+use deepid2::files::{atomic_write, check_other};
 use image::ImageFormat;
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -44,6 +44,7 @@ pub fn run(args: &DrawArgs) -> Result<ExitCode> {
         println!("{output}: the 21 landmarks");
         return Ok(ExitCode::SUCCESS);
     };
+    check_other(&args.output, path)?;
     let search = args.search.search()?;
     let picture = Picture::open(path)?;
     let faces: Vec<Painted> = if model.extension().is_some_and(|extension| extension == "pts") {

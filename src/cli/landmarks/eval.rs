@@ -7,6 +7,7 @@ use deepid2::face::accuracy::{FAILURE, by_landmark, measure, summary};
 use deepid2::face::annotated::{self, hold_out};
 use deepid2::face::landmark_model::LandmarkModel;
 use deepid2::face::points::LANDMARK_NAMES;
+use deepid2::files::check_output;
 use deepid2::report::cumulative_errors;
 use indicatif::ProgressBar;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub struct EvalArgs {
 
 /// Measures the model.
 pub fn run(args: &EvalArgs) -> Result<ExitCode> {
+    args.curve.iter().try_for_each(|path| check_output(path))?;
     let model = LandmarkModel::load(&args.model)?;
     let mut faces = annotated::open(&args.dir)?.faces;
     if !args.all {

@@ -7,6 +7,7 @@ use deepid2::face::accuracy::{measure, summary};
 use deepid2::face::annotated::{self, AnnotatedFolder, hold_out};
 use deepid2::face::landmark_model::{LandmarkModel, Provenance};
 use deepid2::face::training::{self, Step, TrainSettings};
+use deepid2::files::check_output;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
         ..TrainSettings::with_stages(args.stages)
     };
     settings.check()?;
+    check_output(&args.out)?;
     let AnnotatedFolder { faces, without } = annotated::open(&args.dir)?;
     if without > 0 {
         eprintln!("{}: {without} pictures have no .pts file beside them and are left out", args.dir.display());
