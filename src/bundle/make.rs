@@ -76,8 +76,12 @@ fn fill(parts: &Parts, folder: &Path) -> Result<(), Error> {
     copy(parts.landmarks, LANDMARKS)?;
     copy(parts.verifier, VERIFIER)?;
     let mut files = vec![LANDMARKS.to_string(), VERIFIER.to_string()];
-    for patch in Verifier::load(&folder.join(VERIFIER))?.patches() {
-        let model = Model::load(&patch_nets::model_of(parts.nets, patch))?.extractor_only();
+    let verifier = Verifier::load(parts.verifier)?;
+    for patch in verifier.patches() {
+        let path = patch_nets::model_of(parts.nets, patch);
+        let model = Model::load(&path)?;
+        verifier.check_network(patch.index(), &model.digest(), &path)?;
+        let model = model.extractor_only();
         model.save(&folder.join(network(patch)))?;
         files.push(network(patch));
     }

@@ -2,16 +2,19 @@
 
 use super::photographs::PhotographArgs;
 use super::{CropArgs, percent};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use deepid2::bundle::manifest::MANIFEST;
 use deepid2::bundle::{Bundle, evaluate, is_bundle};
 use deepid2::data::dataset::Dataset;
-use deepid2::data::pairs::{PairList, random::random_pairs};
+use deepid2::data::pairs::{Pair, PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
+use deepid2::face::index::AlignedFaces;
 use deepid2::files::check_output;
 use deepid2::gpu::{self, Gpu};
 use deepid2::model::{Extractor, Model};
+use deepid2::pipeline::fit::VectorFolder;
+use deepid2::pipeline::verifier::Verifier;
 use deepid2::report::det::DetCurve;
 use deepid2::report::html::NumberTable;
 use deepid2::report::{self, FarAxis, HashedFile, ModelCard, ReportPage, evaluation};
@@ -36,9 +39,13 @@ const BATCH: usize = 64;
 #[group(skip)]
 pub struct EvalArgs {
     /// Bundle that `deepid2 pipeline` or `deepid2 bundle` made, for photographs; or a model that `deepid2 train` saved, for
-    /// cropped faces
-    #[arg(value_name = "BUNDLE|MODEL")]
+    /// cropped faces; or with --vectors a verifier that `deepid2 fit` made
+    #[arg(value_name = "BUNDLE|MODEL|VERIFIER")]
     model: PathBuf,
+    /// Vectors that `deepid2 extract` made of the aligned folder --data, judged by a verifier: no photograph is looked at
+    /// again
+    #[arg(long, value_name = "VECTORS", requires = "data")]
+    vectors: Option<PathBuf>,
     /// Data set to draw balanced random pairs from: a folder with a sub-folder per identity, a list file, CelebA#B. With
     /// --pairs: where its pictures are
     #[arg(long, value_name = "DIR", required_unless_present_any = ["pairs", "view1"])]
@@ -123,18 +130,28 @@ impl EvalArgs {
 enum Subject {
     Network { model: Box<Model>, extractor: Box<Extractor> },
     Bundle { bundle: Box<Bundle>, undetected: usize },
+    Verifier { verifier: Box<Verifier>, vectors: VectorFolder, faces: AlignedFaces },
 }
 
 impl Subject {
-    fn open(args: &EvalArgs, gpu: &Gpu) -> Result<Self> {
+    fn open(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<Self> {
         if is_bundle(&args.model) {
+            if args.vectors.is_some() {
+                bail!("--vectors is for verifiers that `deepid2 fit` made; a bundle takes photographs, leave the option out");
+            }
             args.crop.refuse_for_bundle()?;
-            let bundle = Box::new(args.photographs.open_for_evaluation(gpu, &args.model)?);
+            let bundle = Box::new(args.photographs.open_for_evaluation(&open()?, &args.model)?);
             return Ok(Self::Bundle { bundle, undetected: 0 });
         }
         args.photographs.refuse_for_model()?;
+        if let (Some(folder), Some(aligned)) = (&args.vectors, &args.data) {
+            args.crop.refuse_for_bundle()?;
+            let verifier = Box::new(Verifier::load(&args.model)?);
+            let (vectors, faces) = VectorFolder::of_verifier(folder, aligned, &verifier)?;
+            return Ok(Self::Verifier { verifier, vectors, faces });
+        }
         let model = Box::new(Model::load(&args.model)?);
-        let extractor = Box::new(Extractor::of_model(gpu, &model, BATCH)?);
+        let extractor = Box::new(Extractor::of_model(&open()?, &model, BATCH)?);
         Ok(Self::Network { model, extractor })
     }
 
@@ -142,6 +159,7 @@ impl Subject {
         match self {
             Self::Network { .. } => "network",
             Self::Bundle { .. } => "bundle",
+            Self::Verifier { .. } => "verifier",
         }
     }
 
@@ -155,7 +173,7 @@ impl Subject {
         Ok(Some(Arc::new(images)))
     }
 
-    /// The distance of each pair, `images` being a network's crops; of a bundle the negated score.
+    /// The distance of each pair, `images` being a network's crops; of a bundle or a verifier the negated score.
     fn distances(&mut self, list: &PairList, images: Option<&Arc<ImageStore>>) -> Result<Vec<f64>> {
         match (self, images) {
             (Self::Network { model, extractor }, Some(images)) => {
@@ -170,6 +188,13 @@ impl Subject {
                 *undetected += judged.undetected;
                 Ok(judged.scores.iter().map(|score| -score).collect())
             }
+            (Self::Verifier { verifier, vectors, faces }, _) => {
+                let numbers: Vec<usize> =
+                    list.pictures.iter().map(|picture| faces.number(picture)).collect::<Result<_, _>>()?;
+                let prepared = verifier.prepare(&verifier.reduce(&mut |chosen| vectors.rows(chosen, &numbers))?)?;
+                let score = |pair: &Pair| verifier.score(&prepared, pair.a as usize, &prepared, pair.b as usize);
+                Ok(list.pairs.iter().map(|pair| -score(pair)).collect())
+            }
         }
     }
 
@@ -179,10 +204,18 @@ impl Subject {
             Self::Network { model, .. } => {
                 model.threshold.as_ref().map(|chosen| (chosen.distance, chosen.chosen_on.clone()))
             }
-            Self::Bundle { bundle, .. } => {
-                let chosen = &bundle.recogniser.verifier.threshold;
-                Some((-chosen.score, chosen.chosen_on.clone()))
-            }
+            Self::Bundle { .. } | Self::Verifier { .. } => self.verifier().map(|verifier| {
+                let chosen = &verifier.threshold;
+                (-chosen.score, chosen.chosen_on.clone())
+            }),
+        }
+    }
+
+    fn verifier(&self) -> Option<&Verifier> {
+        match self {
+            Self::Network { .. } => None,
+            Self::Bundle { bundle, .. } => Some(&bundle.recogniser.verifier),
+            Self::Verifier { verifier, .. } => Some(verifier),
         }
     }
 
@@ -190,7 +223,7 @@ impl Subject {
     fn shown(&self, distance: f64) -> f64 {
         match self {
             Self::Network { .. } => distance,
-            Self::Bundle { .. } => -distance,
+            Self::Bundle { .. } | Self::Verifier { .. } => -distance,
         }
     }
 
@@ -198,6 +231,7 @@ impl Subject {
         match self {
             Self::Network { model, .. } => vec![model.trained_on.clone()],
             Self::Bundle { bundle, .. } => bundle.manifest.card.trained_on.clone(),
+            Self::Verifier { verifier, .. } => vec![verifier.fitted_on.clone()],
         }
     }
 
@@ -205,7 +239,7 @@ impl Subject {
     fn axis(&self) -> &'static str {
         match self {
             Self::Network { .. } => "Euclidean distance",
-            Self::Bundle { .. } => "negated score",
+            Self::Bundle { .. } | Self::Verifier { .. } => "negated score",
         }
     }
 
@@ -224,14 +258,19 @@ impl Subject {
                 ("Embedding".into(), format!("{} numbers", model.spec.embedding)),
                 ("Summed with the mirror image".into(), if model.mirror { "yes" } else { "no" }.into()),
             ],
-            Self::Bundle { bundle, undetected } => {
-                let verifier = &bundle.recogniser.verifier;
-                let vectors: Vec<usize> = verifier.groups.iter().map(|group| group.vectors.len()).collect();
-                vec![
-                    ("Networks".into(), verifier.patches().len().to_string()),
-                    ("Vectors of each group".into(), format!("{vectors:?}")),
-                    ("Photographs without a detected face, judged by their middle".into(), undetected.to_string()),
-                ]
+            Self::Bundle { .. } | Self::Verifier { .. } => {
+                let mut settings = self.verifier().map_or_else(Vec::new, |verifier| {
+                    let vectors: Vec<usize> = verifier.groups.iter().map(|group| group.vectors.len()).collect();
+                    vec![
+                        ("Networks".into(), verifier.patches().len().to_string()),
+                        ("Vectors of each group".into(), format!("{vectors:?}")),
+                    ]
+                });
+                if let Self::Bundle { undetected, .. } = self {
+                    let what = "Photographs without a detected face, judged by their middle";
+                    settings.push((what.into(), undetected.to_string()));
+                }
+                settings
             }
         }
     }
@@ -243,7 +282,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
     let list = args.pair_list()?;
     let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
     let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;
-    let mut subject = Subject::open(args, &open()?)?;
+    let mut subject = Subject::open(args, open)?;
     let images = subject.images(args, &list)?;
     let people = People::of(&list);
     let name = subject.name();
@@ -390,7 +429,7 @@ fn page(
         settings.push(("Pictures below".into(), data.display().to_string()));
     }
     let mut files = vec![HashedFile::of(&match subject {
-        Subject::Network { .. } => args.model.clone(),
+        Subject::Network { .. } | Subject::Verifier { .. } => args.model.clone(),
         Subject::Bundle { .. } => args.model.join(MANIFEST),
     })?];
     for path in args.pairs.iter().chain(args.view1.iter().flatten()) {
@@ -415,6 +454,7 @@ fn page(
             match subject {
                 Subject::Network { .. } => "One DeepID2 network; beside it, the distance of raw pixels",
                 Subject::Bundle { .. } => "A bundle of DeepID2 networks with PCA and Joint Bayesian",
+                Subject::Verifier { .. } => "DeepID2 vectors with PCA and Joint Bayesian",
             },
             subject.axis()
         ),

@@ -328,11 +328,18 @@ impl AlignedFaces {
     /// # Errors
     /// A picture that is not listed.
     pub fn get(&self, picture: &Path) -> Result<&Face, Error> {
-        let place = self.by_path.get(&absolute(picture)).ok_or_else(|| Error::NotListed {
+        Ok(&self.faces[self.number(picture)?].face)
+    }
+
+    /// The number among [`Self::faces`] of the face whose picture is the file `picture`.
+    ///
+    /// # Errors
+    /// A picture that is not listed.
+    pub fn number(&self, picture: &Path) -> Result<usize, Error> {
+        self.by_path.get(&absolute(picture)).copied().ok_or_else(|| Error::NotListed {
             picture: picture.into(),
             index: Self::folder_of(picture).unwrap_or_default().join(INDEX),
-        })?;
-        Ok(&self.faces[*place].face)
+        })
     }
 }
 

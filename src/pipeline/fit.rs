@@ -19,6 +19,7 @@ use crate::verify::svm::{self, LinearSvm};
 use crate::verify::threshold::Criterion;
 use crate::verify::trials::Trials;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Whose faces the final models are fitted to.
@@ -86,15 +87,27 @@ impl VectorFolder {
     /// # Errors
     /// A file of vectors that is missing or none; faces without people.
     pub fn open(folder: &Path, aligned: &Path, patch: usize) -> Result<(Self, People), Error> {
-        let path = vectors::path(folder, patch);
-        if !path.is_file() {
-            return Err(Error::NoVectors { path });
-        }
-        let held_out = vectors::read_origin(&path)?.held_out;
+        let held_out = held_out_of(folder, patch)?;
         let index = AlignedFaces::open(aligned)?;
         let people = People::of(&index, held_out)?;
+        Ok((Self::new(folder, sha256_of(&aligned.join(INDEX))?.1, index.faces().len(), held_out), people))
+    }
+
+    /// The vectors in `folder` by the networks of `verifier`, of the faces in the folder `aligned`, and these faces.
+    ///
+    /// # Errors
+    /// A file of vectors that is missing, none, or of other networks; an aligned folder that is not finished.
+    pub fn of_verifier(folder: &Path, aligned: &Path, verifier: &Verifier) -> Result<(Self, AlignedFaces), Error> {
+        let mut held_out = None;
+        for patch in verifier.patches() {
+            held_out = Some(held_out_of(folder, patch.index())?);
+            let path = vectors::path(folder, patch.index());
+            verifier.check_network(patch.index(), &vectors::read_origin(&path)?.model, &path)?;
+        }
+        let index = AlignedFaces::open(aligned)?;
         let faces = sha256_of(&aligned.join(INDEX))?.1;
-        Ok((Self::new(folder, faces, index.faces().len(), held_out), people))
+        let vectors = Self::new(folder, faces, index.faces().len(), held_out.ok_or(Error::NothingChosen)?);
+        Ok((vectors, index))
     }
 
     /// Who was held out from the networks' training.
@@ -161,6 +174,15 @@ impl VectorFolder {
     }
 }
 
+/// Who was held out from training the network of a patch, by its vectors.
+fn held_out_of(folder: &Path, patch: usize) -> Result<HoldOut, Error> {
+    let path = vectors::path(folder, patch);
+    match path.is_file() {
+        true => Ok(vectors::read_origin(&path)?.held_out),
+        false => Err(Error::NoVectors { path }),
+    }
+}
+
 /// What the user hears while it is fitted.
 pub type Say<'a> = &'a dyn Fn(String);
 
@@ -205,7 +227,13 @@ pub fn fit(
         });
     }
     let (weights, bias) = fuse(&ratios, &pairs)?;
+    let chosen: Vec<usize> = groups.concat();
+    let mut networks = BTreeMap::new();
+    for patch in patches_of(&chosen) {
+        networks.insert(patch.index(), vectors.of_patch(patch.index())?.origin.model);
+    }
     let mut verifier = Verifier {
+        networks,
         dimension: vectors.dimension(&groups[0])?,
         groups: fitted,
         weights,

@@ -101,6 +101,10 @@ pub enum Error {
     NoPerson { picture: PathBuf },
     #[error("{path}: not a choice of vectors ({message}); give a file that `deepid2 select` made")]
     NotSelection { path: PathBuf, message: String },
+    #[error(
+        "{path}: not of the network of patch {patch} that the verifier was fitted with; take the networks and vectors that `deepid2 fit` was given, or fit again"
+    )]
+    OtherNetwork { path: PathBuf, patch: usize },
     #[error("{path}: not a verifier; give a file that `deepid2 fit` made")]
     NotVerifier { path: PathBuf },
     #[error("{path}, entry `{entry}`: {message}; the file is damaged, fit again")]

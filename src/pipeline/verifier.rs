@@ -64,6 +64,8 @@ pub struct Verifier {
     pub threshold: ScoreThreshold,
     /// The faces it was fitted on, in words.
     pub fitted_on: String,
+    /// [`Model::digest`](crate::model::Model::digest) of the network of each patch: vectors of others mean nothing to it.
+    pub networks: BTreeMap<usize, String>,
 }
 
 /// Gives the concatenated vectors of a group for all faces: faces × (vectors · dimension).
@@ -92,6 +94,17 @@ impl Verifier {
     pub fn patches(&self) -> Vec<Patch> {
         let vectors: Vec<usize> = self.groups.iter().flat_map(|group| group.vectors.iter().copied()).collect();
         patches_of(&vectors)
+    }
+
+    /// Makes sure that the network of `patch` with this digest is the one whose vectors the verifier was fitted to.
+    ///
+    /// # Errors
+    /// Another network; `path` is what came from it.
+    pub fn check_network(&self, patch: usize, digest: &str, path: &Path) -> Result<(), Error> {
+        match self.networks.get(&patch) {
+            Some(held) if held == digest => Ok(()),
+            _ => Err(Error::OtherNetwork { path: path.into(), patch }),
+        }
     }
 
     /// Reduces faces to a matrix a group.
@@ -147,6 +160,7 @@ impl Verifier {
             ("dimension".to_string(), self.dimension.to_string()),
             ("threshold".to_string(), json_of(&self.threshold)),
             ("fitted_on".to_string(), self.fitted_on.clone()),
+            ("networks".to_string(), json_of(&self.networks)),
         ]);
         Ok(checkpoint::save_wide(path, &tensors, &metadata)?)
     }
@@ -182,6 +196,7 @@ impl Verifier {
             dimension: file.value("dimension", "a whole number")?,
             threshold: from_json(&file, "threshold")?,
             fitted_on: file.text("fitted_on")?.into(),
+            networks: from_json(&file, "networks")?,
         };
         let fits = fusion.len() == verifier.groups.len() + 1
             && fusion.iter().chain([&verifier.threshold.score]).all(|value| value.is_finite())
@@ -257,6 +272,17 @@ mod tests {
                 chosen_on: "10 pairs".into(),
             },
             fitted_on: "8 faces of 2 people".into(),
+            networks: BTreeMap::from([(2, "a1".into()), (199, "b2".into())]),
+        }
+    }
+
+    #[test]
+    fn another_network_of_the_same_patch_is_refused() {
+        let path = Path::new("patch-002.safetensors");
+        verifier().check_network(2, "a1", path).unwrap();
+        for (patch, digest) in [(2, "b2"), (199, "a1"), (3, "a1")] {
+            let message = verifier().check_network(patch, digest, path).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("patch-002.safetensors: not of the network of patch {patch}")), "{message}");
         }
     }
 
