@@ -12,7 +12,7 @@ use std::path::{Component, Path};
 /// File name in a bundle.
 pub const MANIFEST: &str = "bundle.json";
 /// The version of the format that this program reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The file of the landmark model.
 pub const LANDMARKS: &str = "landmarks.safetensors";
 /// The file of the verifier.
@@ -153,8 +153,8 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         // A later version may hold anything else.
         fs::write(&path, r#"{"version": 7, "anything": []}"#).unwrap();
-        refused(folder.path(), &["a bundle of version 7, this program reads version 1"]);
-        for damaged in ["", "{", r#"{"version": 1}"#, r#"{"version": "1"}"#, &text[..text.len() - 9]] {
+        refused(folder.path(), &["a bundle of version 7, this program reads version 2"]);
+        for damaged in ["", "{", r#"{"version": 2}"#, r#"{"version": "1"}"#, &text[..text.len() - 9]] {
             fs::write(&path, damaged).unwrap();
             refused(folder.path(), &["bundle.json: not what this version writes", "copy the bundle again"]);
         }

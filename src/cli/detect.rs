@@ -43,11 +43,12 @@ pub struct SearchArgs {
     /// Which faces of a picture
     #[arg(long, value_enum, default_value_t = Faces::Largest)]
     face: Faces,
-    /// Take the face to be in the middle, in a square of this share of the picture's shorter side (0.6 where none is
-    /// named): for pictures that were cropped to the face
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.6", require_equals = true,
-          conflicts_with = "face")]
-    no_detect: Option<f32>,
+    /// The pictures are cropped to their faces: take the square in their middle instead of looking for faces
+    #[arg(long, conflicts_with = "face")]
+    no_detect: bool,
+    /// Side of the square in the middle, as a share of the picture's shorter side
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    face_share: f32,
     /// Width of the smallest face looked for, in pixels; larger is faster
     #[arg(long, allow_negative_numbers = true, value_name = "PIXELS", default_value_t = DetectSettings::default().min_face)]
     min_face: f32,
@@ -69,9 +70,9 @@ impl SearchArgs {
             ..DetectSettings::default()
         };
         let search = match (self.no_detect, self.face) {
-            (Some(share), _) => Search::Central(share),
-            (None, Faces::Largest) => Search::Largest(settings),
-            (None, Faces::All) => Search::All(settings),
+            (true, _) => Search::Central(self.face_share),
+            (false, Faces::Largest) => Search::Largest(settings),
+            (false, Faces::All) => Search::All(settings),
         };
         search.check()?;
         Ok(search)

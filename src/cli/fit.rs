@@ -13,6 +13,7 @@ use deepid2::pipeline::selection::Selection;
 use deepid2::pipeline::vectors::SIDES;
 use deepid2::report::card::ModelCard;
 use deepid2::verify::joint_bayesian::Em;
+use deepid2::verify::transform::Transform;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,7 +43,10 @@ pub struct FitSettingsArgs {
     /// Dimensions after PCA [default: 180]
     #[arg(long, requires = "data", value_name = "DIMENSIONS")]
     components: Option<usize>,
-    /// Share of a multiple of the identity in the within-person covariance [default: 0.05]
+    /// What is done to each number of a vector before PCA [default: square-root]
+    #[arg(long, requires = "data", value_name = "FUNCTION")]
+    transform: Option<TransformArg>,
+    /// Share of a multiple of the identity in the within-person covariance [default: 0.5]
     #[arg(long, requires = "data", allow_negative_numbers = true, value_name = "SHARE")]
     shrinkage: Option<f64>,
     /// EM of Joint Bayesian: exact, or the widely copied approximation [default: exact]
@@ -57,6 +61,24 @@ pub struct FitSettingsArgs {
     /// Held-out pairs that weights and threshold are chosen on [default: 6000]
     #[arg(long, requires = "data", value_name = "PAIRS")]
     fit_pairs: Option<usize>,
+}
+
+/// [`Transform`], as clap takes it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum TransformArg {
+    /// As they are, as in the paper
+    None,
+    /// The square root: nearer to the Gaussians that Joint Bayesian assumes
+    SquareRoot,
+}
+
+impl From<TransformArg> for Transform {
+    fn from(transform: TransformArg) -> Self {
+        match transform {
+            TransformArg::None => Self::None,
+            TransformArg::SquareRoot => Self::SquareRoot,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -79,6 +101,7 @@ impl FitSettingsArgs {
         if let Some(components) = self.components {
             settings.components = components;
         }
+        settings.transform = self.transform.map_or(settings.transform, Transform::from);
         if let Some(shrinkage) = self.shrinkage {
             settings.joint_bayesian.shrinkage = shrinkage;
         }

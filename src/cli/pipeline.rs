@@ -113,7 +113,8 @@ impl PipelineArgs {
             Some(PatchList(patches)) => patches.iter().map(|patch| patch.index()).collect(),
             None => Patch::all().map(Patch::index).collect(),
         };
-        let mut select = SelectSettings::default();
+        let fit = self.fit.settings();
+        let mut select = SelectSettings { transform: fit.transform, ..SelectSettings::default() };
         select.size = self.size.unwrap_or(select.size);
         select.groups = self.groups.unwrap_or(select.groups);
         if self.size.is_none() && self.groups.is_none() {
@@ -137,7 +138,7 @@ impl PipelineArgs {
                 .map(|data| TestPairs { pairs: self.test_pairs.as_deref().map(absolute), data: absolute(data) }),
             train,
             select,
-            fit: self.fit.settings(),
+            fit,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! `deepid2 select`.
 
+use super::fit::TransformArg;
 use super::train_patches::{PatchList, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -10,6 +11,7 @@ use deepid2::pipeline::select::{Inputs, SelectSettings, select};
 use deepid2::pipeline::vectors;
 use deepid2::select::risk::Method;
 use deepid2::train::interrupt;
+use deepid2::verify::transform::Transform;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +40,9 @@ pub struct SelectArgs {
     /// Held-out pairs that the choice is judged by
     #[arg(long, default_value_t = SelectSettings::default().pairs)]
     pairs: usize,
+    /// What is done to each number of a vector before PCA, here and by `fit` [default: square-root]
+    #[arg(long, value_name = "FUNCTION")]
+    transform: Option<TransformArg>,
     /// Fit PCA and Joint Bayesian to every candidate on whole vectors: slow
     #[arg(long)]
     exact: bool,
@@ -58,6 +63,7 @@ pub fn run(args: &SelectArgs) -> Result<ExitCode> {
     check_output(&args.out)?;
     let (folder, people) = VectorFolder::open(&args.vectors, &args.data, patches[0].index())?;
     let mut settings = SelectSettings { nu: args.nu, pairs: args.pairs, ..SelectSettings::default() };
+    settings.transform = args.transform.map_or(settings.transform, Transform::from);
     settings.size = args.size.unwrap_or(settings.size);
     settings.groups = args.groups.unwrap_or(settings.groups);
     if args.size.is_none() && args.groups.is_none() {

@@ -37,7 +37,7 @@ pub struct TrainArgs {
     nets: Option<u16>,
     /// A network for each of these patches of aligned faces, such as 0-24,30 (`deepid2 patches list`), in
     /// RUN/patch-000 and so on; the same command goes on where it was stopped. --nets says how many are trained at once
-    #[arg(long, value_name = "LIST", value_parser = train_patches::patch_list, conflicts_with_all = ["resume", "size", "gray", "crop_scale"])]
+    #[arg(long, value_name = "LIST", value_parser = train_patches::patch_list, conflicts_with_all = ["resume", "patch", "size", "gray", "crop_scale"])]
     patches: Option<PatchList>,
     /// Which of --task-count shares of --patches to train, from 0; without it, that of the job array: SLURM_ARRAY_TASK_ID,
     /// JOB_COMPLETION_INDEX, AWS_BATCH_JOB_ARRAY_INDEX, SGE_TASK_ID or PBS_ARRAY_INDEX

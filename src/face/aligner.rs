@@ -689,6 +689,21 @@ mod tests {
     }
 
     #[test]
+    fn photographs_that_come_and_go_are_named() {
+        let (source, root) = (photographs(), tempfile::tempdir().unwrap());
+        let out = root.path().join("out");
+        let changed = || changed_photographs(source.path(), &out, FaceChoice::Largest).unwrap();
+        assert_eq!(changed(), None, "nothing is aligned yet");
+        run(source.path(), &out).unwrap();
+        assert_eq!(changed(), None);
+        let [first, new] = ["person_0000/000.jpg", "person_0002/new.jpg"].map(|name| source.path().join(name));
+        fs::copy(&first, &new).unwrap();
+        assert_eq!(changed().unwrap(), "1 new, such as person_0002/new.jpg");
+        fs::remove_file(&first).unwrap();
+        assert_eq!(changed().unwrap(), "1 new, such as person_0002/new.jpg; 1 missing, such as person_0000/000.jpg");
+    }
+
+    #[test]
     fn the_bytes_do_not_depend_on_threads() {
         let (source, root) = (photographs(), tempfile::tempdir().unwrap());
         let [one, three] = [1, 3].map(|count| {

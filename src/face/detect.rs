@@ -25,7 +25,7 @@ pub enum Error {
     Padding { value: f32 },
     #[error("threshold is {value}: expected a positive number")]
     Threshold { value: f64 },
-    #[error("central share is {value}: expected a share of the picture's shorter side above 0, at most 2")]
+    #[error("--face-share {value}: expected a share of the picture's shorter side above 0, at most 2")]
     Central { value: f32 },
 }
 

@@ -17,6 +17,7 @@ use crate::verify::joint_bayesian::{self, Iteration, JointBayesian};
 use crate::verify::pca::Pca;
 use crate::verify::svm::{self, LinearSvm};
 use crate::verify::threshold::Criterion;
+use crate::verify::transform::Transform;
 use crate::verify::trials::Trials;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ impl From<FitOn> for Side {
 pub struct FitSettings {
     /// Dimensions after PCA; 180 in the paper (§3.3). At most as many as there are.
     pub components: usize,
+    /// What is done to the vectors' numbers before.
+    pub transform: Transform,
     pub joint_bayesian: joint_bayesian::Settings,
     pub fit_on: FitOn,
     /// Held-out pairs that weights and threshold are chosen on.
@@ -59,8 +62,10 @@ pub struct FitSettings {
 
 impl Default for FitSettings {
     fn default() -> Self {
-        let joint_bayesian = joint_bayesian::Settings { shrinkage: 0.05, ..Default::default() };
-        Self { components: 180, joint_bayesian, fit_on: FitOn::default(), pairs: 6_000 }
+        // Networks make the people that they were trained on look more alike from picture to picture than others are: on
+        // 175 people a large share was better for strangers (benches/results/2026-11-26-faces.md).
+        let joint_bayesian = joint_bayesian::Settings { shrinkage: 0.5, ..Default::default() };
+        Self { components: 180, transform: Transform::default(), joint_bayesian, fit_on: FitOn::default(), pairs: 6_000 }
     }
 }
 
@@ -216,7 +221,7 @@ pub fn fit(
     for (number, chosen) in groups.iter().enumerate() {
         say(format!("group {} of {}: {} vectors", number + 1, groups.len(), chosen.len()));
         let group = fit_group(vectors, chosen, people, Side::Training, settings, say)?;
-        let rows = group.pca.project(&vectors.rows(chosen, &held_out)?)?;
+        let rows = group.pca.project(&settings.transform.applied(vectors.rows(chosen, &held_out)?))?;
         let prepared = group.joint_bayesian.prepare(&rows)?;
         for (pair, ratios) in pairs.iter().zip(&mut ratios) {
             ratios.push(prepared.llr(place[pair.a as usize], place[pair.b as usize]));
@@ -234,6 +239,7 @@ pub fn fit(
     }
     let mut verifier = Verifier {
         networks,
+        transform: settings.transform,
         dimension: vectors.dimension(&groups[0])?,
         groups: fitted,
         weights,
@@ -268,10 +274,15 @@ fn fit_group(
     say: Say,
 ) -> Result<Group, Error> {
     let faces = people.faces(side);
-    let rows = vectors.rows(chosen, &faces)?;
+    let rows = settings.transform.applied(vectors.rows(chosen, &faces)?);
     let width = rows.len() / faces.len().max(1);
-    let components = settings.components.min(width).min(faces.len().saturating_sub(1));
-    let pca = Pca::fit(&rows, width, components)?;
+    let Some(pca) = Pca::fit_at_most(&rows, width, settings.components)? else {
+        return Err(Error::NoVariance { chosen: chosen.to_vec() });
+    };
+    let components = pca.components();
+    if components < settings.components {
+        say(format!("  PCA to {components} dimensions: {} faces and {width} numbers give no more", faces.len()));
+    }
     let reduced = pca.project(&rows)?;
     let labels: Vec<u32> = faces.iter().map(|&face| people.of_face[face]).collect();
     let mut last = None;

@@ -95,6 +95,8 @@ pub enum Error {
         "{path}: its vectors are longer or shorter than those of other patches; train all networks with one --embedding"
     )]
     VectorLengths { path: PathBuf },
+    #[error("the vectors {chosen:?} are the same for all faces: their networks have not learned anything; choose others")]
+    NoVariance { chosen: Vec<usize> },
     #[error("no vectors are chosen; choose at least one")]
     NothingChosen,
     #[error("{picture}: lies in no person's folder; align a folder with a sub-folder per person")]

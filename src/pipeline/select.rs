@@ -15,6 +15,7 @@ use crate::select::foba::{self, Action, Trace};
 use crate::select::groups::select_groups;
 use crate::select::risk::{self, Risk, Task, Vectors};
 use crate::train::interrupt::Interrupt;
+use crate::verify::transform::Transform;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io;
@@ -32,6 +33,8 @@ pub struct SelectSettings {
     pub nu: f64,
     /// Held-out pairs that the risk is of.
     pub pairs: usize,
+    /// What is done to the vectors' numbers before PCA.
+    pub transform: Transform,
     pub risk: risk::Settings,
 }
 
@@ -39,7 +42,7 @@ impl Default for SelectSettings {
     /// As in the paper: 7 groups of 25 vectors, ν = ½.
     fn default() -> Self {
         let foba::Settings { size, nu } = foba::Settings::default();
-        Self { size, groups: 7, nu, pairs: 6_000, risk: risk::Settings::default() }
+        Self { size, groups: 7, nu, pairs: 6_000, transform: Transform::default(), risk: risk::Settings::default() }
     }
 }
 
@@ -72,6 +75,7 @@ struct Candidates<'a> {
     patches: &'a [Patch],
     dimension: usize,
     faces: usize,
+    transform: Transform,
 }
 
 impl Candidates<'_> {
@@ -100,7 +104,8 @@ impl Vectors for Candidates<'_> {
         if vectors.dimension != self.dimension {
             return Err(io::Error::other("its vectors are longer or shorter than the others'"));
         }
-        Ok((0..self.faces).flat_map(|face| vectors.vector(face, vector % SIDES)).copied().collect())
+        let rows = (0..self.faces).flat_map(|face| vectors.vector(face, vector % SIDES)).copied().collect();
+        Ok(Cow::Owned(self.transform.applied(rows)))
     }
 }
 
@@ -141,7 +146,8 @@ pub fn select(
     settings.check(patches.len())?;
     let Some(first) = patches.first() else { return Err(Error::NothingChosen) };
     let dimension = vectors.of_patch(first.index())?.dimension;
-    let candidates = Candidates { vectors, patches, dimension, faces: people.of_face.len() };
+    let candidates =
+        Candidates { vectors, patches, dimension, faces: people.of_face.len(), transform: settings.transform };
     let train: Vec<u32> = people.faces(Side::Training).into_iter().map(|face| face as u32).collect();
     let labels: Vec<u32> = train.iter().map(|&face| people.of_face[face as usize]).collect();
     let pairs = people.held_out_pairs(settings.pairs, seed)?;
@@ -165,8 +171,7 @@ pub fn select(
     let mut on_step = |traces: &[Trace]| {
         let saved = Unfinished { traces: traces.to_vec(), ..held.clone() };
         let json = serde_json::to_vec(&saved).expect("plain numbers, which JSON can hold");
-        let failed = |error: crate::files::Error| risk::Error::Read { vector: 0, source: io::Error::other(error) };
-        atomic_write(&partial, &json).map_err(failed)?;
+        atomic_write(&partial, &json)?;
         let steps = traces.iter().map(|trace| trace.steps.len()).sum::<usize>();
         if let Some(step) = traces.last().and_then(|trace| trace.steps.last()).filter(|_| steps > said) {
             let vector = candidates.vector(step.element);

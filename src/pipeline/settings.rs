@@ -173,7 +173,7 @@ mod tests {
         };
         refused(&|other| other.train.epochs = 7, "train.epochs is 60 in the run and 7 now");
         refused(&|other| other.select.size = 3, "select.size is 25 in the run and 3 now");
-        refused(&|other| other.fit.joint_bayesian.shrinkage = 0.5, "fit.joint_bayesian.shrinkage is 0.05");
+        refused(&|other| other.fit.joint_bayesian.shrinkage = 0.25, "fit.joint_bayesian.shrinkage is 0.5");
         refused(&|other| other.patches.push(18), "patches is [0, 17] in the run and [0, 17, 18] now");
         refused(&|other| other.test = None, "test is ");
         refused(&|other| other.landmarks = LandmarkSource::TrainOn("x".into()), "landmarks.model is ");

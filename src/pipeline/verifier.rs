@@ -11,11 +11,13 @@
 //!
 //! | entry | what |
 //! |---|---|
-//! | `kind` | `deepid2-verifier-1` |
+//! | `kind` | `deepid2-verifier-2` |
 //! | `groups` | the vectors of each group, 0 to 399, as JSON |
 //! | `dimension` | numbers in a vector |
 //! | `threshold` | [`ScoreThreshold`] as JSON |
 //! | `fitted_on` | in words |
+//! | `networks` | the digest of each patch's network, as JSON |
+//! | `transform` | [`Transform`] as JSON |
 
 use super::Error;
 use crate::face::patches::{PATCHES, Patch};
@@ -23,12 +25,13 @@ use crate::model::checkpoint::{self, Checkpoint, NamedTensor};
 use crate::verify::joint_bayesian::{JointBayesian, Prepared};
 use crate::verify::matrices::NamedMatrix;
 use crate::verify::pca::Pca;
+use crate::verify::transform::Transform;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The value of the entry `kind`.
-const KIND: &str = "deepid2-verifier-1";
+const KIND: &str = "deepid2-verifier-2";
 
 /// Vectors that are compared together.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +62,8 @@ pub struct Verifier {
     /// Weight of each group's log-likelihood ratio in the score.
     pub weights: Vec<f64>,
     pub bias: f64,
+    /// What is done to the vectors' numbers before PCA.
+    pub transform: Transform,
     /// Numbers in a vector.
     pub dimension: usize,
     pub threshold: ScoreThreshold,
@@ -112,7 +117,8 @@ impl Verifier {
     /// # Errors
     /// Rows of another length, or numbers that are not finite.
     pub fn reduce(&self, rows: RowsOf) -> Result<Vec<Vec<f32>>, Error> {
-        self.groups.iter().map(|group| Ok(group.pca.project(&rows(&group.vectors)?)?)).collect()
+        let reduce = |group: &Group| Ok(group.pca.project(&self.transform.applied(rows(&group.vectors)?))?);
+        self.groups.iter().map(reduce).collect()
     }
 
     /// Prepares reduced faces (a matrix a group, as [`Self::reduce`] makes them) to be compared.
@@ -160,6 +166,7 @@ impl Verifier {
             ("dimension".to_string(), self.dimension.to_string()),
             ("threshold".to_string(), json_of(&self.threshold)),
             ("fitted_on".to_string(), self.fitted_on.clone()),
+            ("transform".to_string(), json_of(&self.transform)),
             ("networks".to_string(), json_of(&self.networks)),
         ]);
         Ok(checkpoint::save_wide(path, &tensors, &metadata)?)
@@ -197,6 +204,7 @@ impl Verifier {
             threshold: from_json(&file, "threshold")?,
             fitted_on: file.text("fitted_on")?.into(),
             networks: from_json(&file, "networks")?,
+            transform: from_json(&file, "transform")?,
         };
         let fits = fusion.len() == verifier.groups.len() + 1
             && fusion.iter().chain([&verifier.threshold.score]).all(|value| value.is_finite())
@@ -265,6 +273,7 @@ mod tests {
             weights: vec![1.0 / 3.0, -0.7],
             bias: 0.1,
             dimension: 3,
+            transform: Transform::SquareRoot,
             threshold: ScoreThreshold {
                 score: 0.25,
                 accuracy: 0.9,

@@ -51,6 +51,8 @@ pub enum Error {
     OneKind { same: usize, different: usize },
     #[error("setting `{name}` is 0; expected at least 1")]
     Setting { name: &'static str },
+    #[error(transparent)]
+    Save(#[from] crate::files::Error),
     #[error("stopped")]
     Stopped,
 }
@@ -333,15 +335,9 @@ struct Reduced {
 }
 
 /// Both kinds of rows in the leading `most` principal components of `train`, or in as many as there
-/// are: units that a ReLU never lets through leave fewer. `None` where `train` does not vary.
+/// are. `None` where `train` does not vary.
 fn reduced(train: &[f32], dimension: usize, most: usize, judged: &[f32]) -> Result<Option<Reduced>, pca::Error> {
-    let images = train.len() / dimension;
-    let wanted = most.min(dimension).min(images.saturating_sub(1)).max(1);
-    let pca = match Pca::fit(train, dimension, wanted) {
-        Err(pca::Error::Rank { rank: 0, .. }) => return Ok(None),
-        Err(pca::Error::Rank { rank, .. }) => Pca::fit(train, dimension, rank)?,
-        fitted => fitted?,
-    };
+    let Some(pca) = Pca::fit_at_most(train, dimension, most)? else { return Ok(None) };
     Ok(Some(Reduced { dimension: pca.components(), train: pca.project(train)?, judged: pca.project(judged)? }))
 }
 

@@ -14,6 +14,7 @@
 //! | [`evaluated`] | all of it for one list of pairs |
 //! | [`extremes`] | the most confident verdicts, right and wrong |
 //! | [`bootstrap`] | intervals of all these numbers, by resampling people |
+//! | [`transform`] | what is done to embeddings before PCA |
 //! | [`pca`] | principal components of concatenated embeddings |
 //! | [`joint_bayesian`] | the log-likelihood ratio that two embeddings are of one person |
 //! | [`svm`] | several scores of a pair become one |
@@ -38,6 +39,7 @@ pub mod roc;
 pub mod summary;
 pub mod svm;
 pub mod threshold;
+pub mod transform;
 pub mod trials;
 pub mod view1;
 

@@ -77,6 +77,21 @@ impl Pca {
         Ok(Self { mean, components: directions, eigenvalues: found.values.as_slice().to_vec(), total_variance })
     }
 
+    /// As [`Self::fit`], with at most `most` components: fewer where the rows vary in fewer directions, as those of units
+    /// that a ReLU never lets through do not. `None` where they do not vary at all.
+    ///
+    /// # Errors
+    /// Values that are not whole rows or not finite.
+    pub fn fit_at_most(rows: &[f32], dimension: usize, most: usize) -> Result<Option<Self>, Error> {
+        let images = check(rows, dimension)?;
+        let wanted = most.min(dimension).min(images.saturating_sub(1)).max(1);
+        match Self::fit(rows, dimension, wanted) {
+            Err(Error::Rank { rank: 0, .. }) => Ok(None),
+            Err(Error::Rank { rank, .. }) => Self::fit(rows, dimension, rank).map(Some),
+            fitted => fitted.map(Some),
+        }
+    }
+
     /// Values of a row before projection.
     pub fn dimension(&self) -> usize {
         self.mean.len()

@@ -64,7 +64,7 @@ fn faces_are_printed_for_people_and_programs() {
     assert_eq!(lines.iter().filter(|line| line.ends_with(",,,,,,no face found")).count(), 12 - found.len());
 
     let picture = picture(folder, 0, 0);
-    let central = finishes(deepid2().args(["detect", "--no-detect=0.5"]).arg(&picture)).stdout;
+    let central = finishes(deepid2().args(["detect", "--no-detect", "--face-share", "0.5"]).arg(&picture)).stdout;
     assert!(central.contains("48×48 pixels at (24, 24)"), "{central}");
 }
 
@@ -85,7 +85,7 @@ fn pictures_without_a_face_and_broken_ones_are_named() {
     {
         fails(deepid2().arg("detect").arg(&nobody).args([flag, value]), &[name, "expected"]);
     }
-    fails(deepid2().args(["detect", "--no-detect=0"]).arg(&nobody), &["central share", "0"]);
+    fails(deepid2().args(["detect", "--no-detect", "--face-share", "0"]).arg(&nobody), &["--face-share 0"]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_model_is_trained_measured_and_painted() {
     let draw = |model: &Path| {
         let command = &mut deepid2();
         finishes(
-            command.args(["landmarks", "draw", "--no-detect=0.6"]).args([model, &picture]).arg("-o").arg(&painted),
+            command.args(["landmarks", "draw", "--no-detect"]).args([model, &picture]).arg("-o").arg(&painted),
         );
         image::open(&painted).unwrap().to_rgb8()
     };

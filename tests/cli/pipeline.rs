@@ -160,7 +160,7 @@ fn a_run_leaves_every_stage_a_page_and_a_bundle_that_says_what_it_is() {
     }
     let json: serde_json::Value =
         serde_json::from_str(&succeeds(&["info", made.bundle().to_str().unwrap(), "--json"])).unwrap();
-    assert_eq!(json["version"], 1);
+    assert_eq!(json["version"], 2);
 }
 
 /// What a run becomes must depend neither on being stopped, wherever that is, nor on test pairs: this run has none.
@@ -327,6 +327,57 @@ fn shuffled_test_labels_are_guessed_half_of_the_time() {
 }
 
 #[test]
+fn a_verifier_says_the_same_of_extracted_vectors_as_a_bundle_of_photographs() {
+    let made = made();
+    let folder = tempfile::tempdir().unwrap();
+    let [aligned, vectors, pairs] = ["aligned", "vectors", "pairs.txt"].map(|name| folder.path().join(name));
+    let (run, strangers) = (made.path("run"), made.path("strangers"));
+    let list: String = (0..8)
+        .flat_map(|person| {
+            let name = |person: u32, image: u32| format!("person_{person:04}/{image:03}");
+            [(name(person, 0), name(person, 1), 1), (name(person, 2), name((person + 1) % 8, 3), 0)]
+        })
+        .map(|(a, b, same)| format!("{a}.EXT {b}.EXT {same}\n"))
+        .collect();
+
+    let mut align = deepid2();
+    align.args(["align", "--quiet", "--face", "central", "--or-middle", "--landmarks"]);
+    finishes(align.arg(run.join("landmarks.safetensors")).arg(&strangers).arg("--out").arg(&aligned));
+    let mut extract = deepid2();
+    extract.arg("extract").arg(run.join("nets")).arg("--data").arg(&aligned);
+    finishes(extract.arg("--out").arg(&vectors));
+    let judged = |subject: &Path, extension: &str, data: &Path, flags: &[&Path]| {
+        fs::write(&pairs, list.replace("EXT", extension)).unwrap();
+        let mut command = deepid2();
+        command.arg("eval").arg(subject).arg("--pairs").arg(&pairs).arg("--data").arg(data).arg("--json").args(flags);
+        serde_json::from_str::<serde_json::Value>(&finishes(&mut command).stdout).unwrap()
+    };
+    let by_bundle = judged(&made.bundle(), "jpg", &strangers, &[]);
+    let by_verifier =
+        judged(&run.join("verifier.safetensors"), "png", &aligned, &[Path::new("--vectors"), &vectors]);
+    assert_eq!(by_bundle["bundle"]["summary"], by_verifier["verifier"]["summary"]);
+    let own = "accuracy_at_the_models_threshold";
+    assert_eq!(by_bundle[own], by_verifier[own]);
+
+    // Networks of the same patches that the verifier was not fitted with.
+    let nets = folder.path().join("nets");
+    let mut train = deepid2();
+    train.args(["train", "--quiet", "--patches", PATCHES, "--seed", "2", "--config"]).arg(made.path("networks.toml"));
+    finishes(train.arg("--data").arg(run.join("aligned")).arg("--out").arg(&nets));
+    let other = folder.path().join("other");
+    let mut extract = deepid2();
+    finishes(extract.arg("extract").arg(&nets).arg("--data").arg(&aligned).arg("--out").arg(&other));
+    let mut eval = deepid2();
+    eval.arg("eval").arg(run.join("verifier.safetensors")).arg("--vectors").arg(&other).arg("--pairs").arg(&pairs);
+    fails(eval.arg("--data").arg(&aligned), &["other/patch-", "not of the network of patch", "fit again"]);
+    let mut bundle = deepid2();
+    bundle.arg("bundle").arg("--landmarks").arg(run.join("landmarks.safetensors")).arg("--nets").arg(&nets);
+    bundle.arg("--verifier").arg(run.join("verifier.safetensors")).arg("--out").arg(folder.path().join("bundle"));
+    fails(&mut bundle, &["nets/patch-", "not of the network of patch"]);
+    assert!(!folder.path().join("bundle").exists());
+}
+
+#[test]
 fn what_is_missing_is_collected_and_array_jobs_train_their_share() {
     let made = made();
     let folder = tempfile::tempdir().unwrap();
@@ -352,6 +403,13 @@ fn what_is_missing_is_collected_and_array_jobs_train_their_share() {
     assert!(printed.stdout.contains("1 of 2 networks are done"), "{}", printed.stdout);
     assert!(printed.stdout.contains("missing: 1; train them with --patches 120"), "{}", printed.stdout);
     assert_eq!(collect("160").code, Some(0));
+    // Two jobs with one task index.
+    #[cfg(unix)]
+    {
+        fs::create_dir(nets.join("patch-120")).unwrap();
+        let _held = deepid2::files::FolderLock::take(&nets.join("patch-120")).unwrap();
+        fails(&mut train(&["--task-index", "0", "--task-count", "2"]), &["another process is writing to", "patch-120"]);
+    }
     fails(deepid2().arg("collect").arg(folder.path().join("none")), &["none: no such folder"]);
 }
 
@@ -457,8 +515,8 @@ fn bundles_that_are_not_what_was_made_are_refused() {
 
     let later = copy("later");
     let manifest = fs::read_to_string(later.join("bundle.json")).unwrap();
-    fs::write(later.join("bundle.json"), manifest.replace("\"version\": 1", "\"version\": 2")).unwrap();
-    refused(&later, &["a bundle of version 2", "reads version 1"]);
+    fs::write(later.join("bundle.json"), manifest.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    refused(&later, &["a bundle of version 3", "reads version 2"]);
 
     let cut = copy("cut");
     fs::write(cut.join("bundle.json"), &manifest[..manifest.len() / 2]).unwrap();
@@ -467,6 +525,24 @@ fn bundles_that_are_not_what_was_made_are_refused() {
     let unnamed = copy("unnamed");
     fs::remove_file(unnamed.join("bundle.json")).unwrap();
     refused(&unnamed, &["unnamed: not a bundle", "bundle.json"]);
+}
+
+#[test]
+fn outputs_do_not_overwrite_photographs() {
+    let made = made();
+    let folder = tempfile::tempdir().unwrap();
+    let face = folder.path().join("face.png");
+    image::open(photograph(made, 3, 0)).unwrap().save(&face).unwrap();
+    let held = fs::read(&face).unwrap();
+    let mut cluster = deepid2();
+    fails(cluster.arg("cluster").arg(made.bundle()).arg(folder.path()).arg("-o").arg(&face), &["face.png is a picture"]);
+    let mut draw = deepid2();
+    draw.args(["landmarks", "draw"]).arg(made.path("landmarks.safetensors")).arg(&face).arg("-o").arg(&face);
+    fails(&mut draw, &["face.png is a picture", "name another file"]);
+    let mut fit = deepid2();
+    fit.arg("fit").arg(made.path("run/vectors")).arg("--data").arg(made.path("run/aligned")).args(["--choose", "240"]);
+    fails(fit.arg("--out").arg(&face), &["face.png is a picture"]);
+    assert!(fs::read(&face).unwrap() == held);
 }
 
 #[test]
