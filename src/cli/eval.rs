@@ -137,7 +137,9 @@ impl Subject {
     fn open(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<Self> {
         if is_bundle(&args.model) {
             if args.vectors.is_some() {
-                bail!("--vectors is for verifiers that `deepid2 fit` made; a bundle takes photographs, leave the option out");
+                bail!(
+                    "--vectors is for verifiers that `deepid2 fit` made; a bundle takes photographs, leave the option out"
+                );
             }
             args.crop.refuse_for_bundle()?;
             let bundle = Box::new(args.photographs.open_for_evaluation(&open()?, &args.model)?);

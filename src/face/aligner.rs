@@ -360,8 +360,7 @@ pub fn changed_photographs(source: &Path, out: &Path, faces: FaceChoice) -> Resu
     if !out.join(index::REJECTED).is_file() {
         return Ok(None);
     }
-    let now: BTreeSet<String> =
-        Photographs::list(source, out, faces == FaceChoice::All)?.names.into_iter().collect();
+    let now: BTreeSet<String> = Photographs::list(source, out, faces == FaceChoice::All)?.names.into_iter().collect();
     let entries = index::read(out)?.entries;
     let before: BTreeSet<String> = entries.iter().map(|entry| entry.source().to_string()).collect();
     let first = |what: &str, mut names: std::collections::btree_set::Difference<String>| {

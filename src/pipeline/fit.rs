@@ -65,7 +65,13 @@ impl Default for FitSettings {
         // Networks make the people that they were trained on look more alike from picture to picture than others are: on
         // 175 people a large share was better for strangers (benches/results/2026-11-26-faces.md).
         let joint_bayesian = joint_bayesian::Settings { shrinkage: 0.5, ..Default::default() };
-        Self { components: 180, transform: Transform::default(), joint_bayesian, fit_on: FitOn::default(), pairs: 6_000 }
+        Self {
+            components: 180,
+            transform: Transform::default(),
+            joint_bayesian,
+            fit_on: FitOn::default(),
+            pairs: 6_000,
+        }
     }
 }
 

@@ -95,7 +95,9 @@ pub enum Error {
         "{path}: its vectors are longer or shorter than those of other patches; train all networks with one --embedding"
     )]
     VectorLengths { path: PathBuf },
-    #[error("the vectors {chosen:?} are the same for all faces: their networks have not learned anything; choose others")]
+    #[error(
+        "the vectors {chosen:?} are the same for all faces: their networks have not learned anything; choose others"
+    )]
     NoVariance { chosen: Vec<usize> },
     #[error("no vectors are chosen; choose at least one")]
     NothingChosen,

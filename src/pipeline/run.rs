@@ -242,8 +242,7 @@ impl Run<'_> {
             let (vectors, people) = self.inputs()?;
             let groups = Selection::load(&self.path(names::SELECTION))?.groups();
             let say = |text: String| self.listener.say(&format!("  {text}"));
-            let Fitted { verifier, held_out } =
-                fit(&vectors, &groups, &people, &self.settings.fit, &say)?;
+            let Fitted { verifier, held_out } = fit(&vectors, &groups, &people, &self.settings.fit, &say)?;
             held_out.save(&self.path(names::HELD_OUT))?;
             verifier.save(&out)?;
         }

@@ -291,7 +291,10 @@ mod tests {
         verifier().check_network(2, "a1", path).unwrap();
         for (patch, digest) in [(2, "b2"), (199, "a1"), (3, "a1")] {
             let message = verifier().check_network(patch, digest, path).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("patch-002.safetensors: not of the network of patch {patch}")), "{message}");
+            assert!(
+                message.starts_with(&format!("patch-002.safetensors: not of the network of patch {patch}")),
+                "{message}"
+            );
         }
     }
 

@@ -107,9 +107,7 @@ fn a_model_is_trained_measured_and_painted() {
     let (picture, painted) = (picture(large_faces(), 0, 0), folder.path().join("painted.png"));
     let draw = |model: &Path| {
         let command = &mut deepid2();
-        finishes(
-            command.args(["landmarks", "draw", "--no-detect"]).args([model, &picture]).arg("-o").arg(&painted),
-        );
+        finishes(command.args(["landmarks", "draw", "--no-detect"]).args([model, &picture]).arg("-o").arg(&painted));
         image::open(&painted).unwrap().to_rgb8()
     };
     let fitted = draw(model);

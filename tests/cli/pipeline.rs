@@ -353,8 +353,7 @@ fn a_verifier_says_the_same_of_extracted_vectors_as_a_bundle_of_photographs() {
         serde_json::from_str::<serde_json::Value>(&finishes(&mut command).stdout).unwrap()
     };
     let by_bundle = judged(&made.bundle(), "jpg", &strangers, &[]);
-    let by_verifier =
-        judged(&run.join("verifier.safetensors"), "png", &aligned, &[Path::new("--vectors"), &vectors]);
+    let by_verifier = judged(&run.join("verifier.safetensors"), "png", &aligned, &[Path::new("--vectors"), &vectors]);
     assert_eq!(by_bundle["bundle"]["summary"], by_verifier["verifier"]["summary"]);
     let own = "accuracy_at_the_models_threshold";
     assert_eq!(by_bundle[own], by_verifier[own]);
@@ -535,7 +534,10 @@ fn outputs_do_not_overwrite_photographs() {
     image::open(photograph(made, 3, 0)).unwrap().save(&face).unwrap();
     let held = fs::read(&face).unwrap();
     let mut cluster = deepid2();
-    fails(cluster.arg("cluster").arg(made.bundle()).arg(folder.path()).arg("-o").arg(&face), &["face.png is a picture"]);
+    fails(
+        cluster.arg("cluster").arg(made.bundle()).arg(folder.path()).arg("-o").arg(&face),
+        &["face.png is a picture"],
+    );
     let mut draw = deepid2();
     draw.args(["landmarks", "draw"]).arg(made.path("landmarks.safetensors")).arg(&face).arg("-o").arg(&face);
     fails(&mut draw, &["face.png is a picture", "name another file"]);
