@@ -33,7 +33,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # Version of the cargo that would run; empty where there is none or rustup has no toolchain for it.
 cargo_version() { cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9]*\.[0-9]*\).*/\1/p'; }
 
-# at_least 1.95 1.88: is the first version the second or later?
+# at_least 1.95 1.89: is the first version the second or later?
 at_least() {
     [ -n "$1" ] || return 1
     have_major=${1%%.*} have_minor=${1#*.} need_major=${2%%.*} need_minor=${2#*.}
