@@ -63,7 +63,7 @@ pub struct FitSettings {
 impl Default for FitSettings {
     fn default() -> Self {
         // Networks make the people that they were trained on look more alike from picture to picture than others are: on
-        // 175 people a large share was better for strangers (benches/results/2026-11-26-faces.md).
+        // 175 people a large share was better for strangers (benches/results/2026-11-26-system.md).
         let joint_bayesian = joint_bayesian::Settings { shrinkage: 0.5, ..Default::default() };
         Self {
             components: 180,
