@@ -87,12 +87,20 @@ impl FolderLock {
     /// # Errors
     /// Another holder.
     pub fn take(folder: &Path) -> Result<Self, Error> {
-        let Ok(file) = File::open(folder) else { return Ok(Self { _folder: None }) };
-        match file.try_lock() {
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: folder.into() }),
-            Err(std::fs::TryLockError::Error(_)) => Ok(Self { _folder: None }),
-            Ok(()) => Ok(Self { _folder: Some(file) }),
-        }
+        let file = File::open(folder).ok();
+        file.iter().try_for_each(|file| lock(file, folder))?;
+        Ok(Self { _folder: file })
+    }
+}
+
+/// Locks the open file or folder `path` until it is closed. Where the system has no locks, nothing is locked.
+///
+/// # Errors
+/// Another holder.
+pub fn lock(file: &File, path: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(()),
     }
 }
 

@@ -28,9 +28,6 @@ pub fn judge(recogniser: &mut Recogniser, list: &PairList, progress: &dyn Fn(usi
         let count = faces.found.iter().filter(|face| face.path == twice[0].path).count();
         return Err(Error::SeveralFaces { path: twice[0].path.clone(), faces: count });
     }
-    let verifier = &recogniser.verifier;
-    let prepared = verifier.prepare(&faces.reduced)?;
-    let scores =
-        list.pairs.iter().map(|pair| verifier.score(&prepared, pair.a as usize, &prepared, pair.b as usize)).collect();
+    let scores = recogniser.verifier.score_pairs(&faces.reduced, &list.pairs)?;
     Ok(Judged { scores, undetected: faces.found.iter().filter(|face| !face.detected).count(), faces })
 }

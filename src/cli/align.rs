@@ -44,7 +44,7 @@ pub struct FindingArgs {
     #[arg(long, conflicts_with = "no_detect")]
     or_middle: bool,
     /// Side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = super::FACE_SHARE)]
     face_share: f32,
     /// Width of the smallest face looked for, in pixels
     #[arg(long, allow_negative_numbers = true, value_name = "PIXELS", default_value_t = DetectSettings::default().min_face)]

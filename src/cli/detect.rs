@@ -47,7 +47,7 @@ pub struct SearchArgs {
     #[arg(long, conflicts_with = "face")]
     no_detect: bool,
     /// Side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = super::FACE_SHARE)]
     face_share: f32,
     /// Width of the smallest face looked for, in pixels; larger is faster
     #[arg(long, allow_negative_numbers = true, value_name = "PIXELS", default_value_t = DetectSettings::default().min_face)]

@@ -7,7 +7,7 @@ use clap::Args;
 use deepid2::bundle::manifest::MANIFEST;
 use deepid2::bundle::{Bundle, evaluate, is_bundle};
 use deepid2::data::dataset::Dataset;
-use deepid2::data::pairs::{Pair, PairList, random::random_pairs};
+use deepid2::data::pairs::{PairList, random::random_pairs};
 use deepid2::data::store::ImageStore;
 use deepid2::face::index::AlignedFaces;
 use deepid2::files::check_output;
@@ -193,9 +193,8 @@ impl Subject {
             (Self::Verifier { verifier, vectors, faces }, _) => {
                 let numbers: Vec<usize> =
                     list.pictures.iter().map(|picture| faces.number(picture)).collect::<Result<_, _>>()?;
-                let prepared = verifier.prepare(&verifier.reduce(&mut |chosen| vectors.rows(chosen, &numbers))?)?;
-                let score = |pair: &Pair| verifier.score(&prepared, pair.a as usize, &prepared, pair.b as usize);
-                Ok(list.pairs.iter().map(|pair| -score(pair)).collect())
+                let reduced = verifier.reduce(&mut |chosen| vectors.rows(chosen, &numbers))?;
+                Ok(verifier.score_pairs(&reduced, &list.pairs)?.iter().map(|score| -score).collect())
             }
         }
     }

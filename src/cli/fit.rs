@@ -193,7 +193,7 @@ pub struct BundleArgs {
     #[arg(long, conflicts_with = "no_detect")]
     or_middle: bool,
     /// Side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = super::FACE_SHARE)]
     face_share: f32,
 }
 

@@ -23,14 +23,20 @@ mod train;
 mod train_patches;
 mod verify;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use deepid2::data::crop::{CropScale, CropSpec};
 use deepid2::data::cut::Cut;
+use deepid2::files::atomic_write;
 use deepid2::gpu::{Gpu, GpuOptions, Tiles};
 use deepid2::model::Model;
-use std::path::PathBuf;
+use image::{ImageFormat, RgbImage};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Side of the square that is taken for the face where none is looked for, as a share of the picture's shorter side.
+const FACE_SHARE: f32 = 0.6;
 
 /// Trains DeepID2 face-verification networks on any GPU with handwritten kernels, and verifies faces with them.
 #[derive(Debug, Parser)]
@@ -175,6 +181,13 @@ impl CropArgs {
         let spec = CropSpec { scale: self.crop_scale.unwrap_or(model.crop.scale), ..model.crop };
         Ok(Cut::new(spec, model.patch, pictures)?)
     }
+}
+
+/// Writes a drawing, in whole or not at all.
+fn write_png(path: &Path, drawing: &RgbImage) -> Result<()> {
+    let mut png = Cursor::new(Vec::new());
+    drawing.write_to(&mut png, ImageFormat::Png).context("the drawing cannot be encoded")?;
+    Ok(atomic_write(path, png.get_ref())?)
 }
 
 /// A number that is neither infinite nor NaN.

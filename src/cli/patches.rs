@@ -1,7 +1,8 @@
 //! `deepid2 patches`.
 
 use super::align::FindingArgs;
-use anyhow::{Context, Result, bail};
+use super::write_png;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use deepid2::data::decode::decode_upright;
 use deepid2::face::canonical::{HEIGHT, WIDTH};
@@ -9,9 +10,7 @@ use deepid2::face::index::AlignedFaces;
 use deepid2::face::patches::{ALL_REGIONS, Centre, Patch, SCALES};
 use deepid2::face::points::LANDMARK_NAMES;
 use deepid2::face::sheet::contact_sheet;
-use deepid2::files::{atomic_write, check_other};
-use image::ImageFormat;
-use std::io::Cursor;
+use deepid2::files::check_other;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -122,11 +121,7 @@ fn draw(args: &DrawArgs) -> Result<ExitCode> {
             args.picture.display()
         );
     };
-    let mut png = Cursor::new(Vec::new());
-    contact_sheet(&picture, &landmarks)
-        .write_to(&mut png, ImageFormat::Png)
-        .context("the contact sheet cannot be encoded")?;
-    atomic_write(&args.output, png.get_ref())?;
+    write_png(&args.output, &contact_sheet(&picture, &landmarks))?;
     println!("{}: {} patches", args.output.display(), Patch::all().len());
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub struct PhotographArgs {
     #[arg(long)]
     no_detect: bool,
     /// For bundles: side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE", default_value_t = super::FACE_SHARE)]
     face_share: f32,
 }
 

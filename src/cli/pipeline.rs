@@ -47,7 +47,7 @@ pub struct PipelineArgs {
     #[arg(long, requires = "data", conflicts_with = "no_detect")]
     or_middle: bool,
     /// Side of the square in the middle, as a share of the picture's shorter side
-    #[arg(long, requires = "data", allow_negative_numbers = true, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, requires = "data", allow_negative_numbers = true, value_name = "SHARE", default_value_t = super::FACE_SHARE)]
     face_share: f32,
     /// Test pairs, in LFW's format or `path path 0|1` lines
     #[arg(long, value_name = "FILE", requires = "test_data")]

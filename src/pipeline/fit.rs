@@ -98,7 +98,7 @@ impl VectorFolder {
     /// # Errors
     /// A file of vectors that is missing or none; faces without people.
     pub fn open(folder: &Path, aligned: &Path, patch: usize) -> Result<(Self, People), Error> {
-        let held_out = held_out_of(folder, patch)?;
+        let held_out = vectors::read_origin(&existing(folder, patch)?)?.held_out;
         let index = AlignedFaces::open(aligned)?;
         let people = People::of(&index, held_out)?;
         Ok((Self::new(folder, sha256_of(&aligned.join(INDEX))?.1, index.faces().len(), held_out), people))
@@ -111,9 +111,10 @@ impl VectorFolder {
     pub fn of_verifier(folder: &Path, aligned: &Path, verifier: &Verifier) -> Result<(Self, AlignedFaces), Error> {
         let mut held_out = None;
         for patch in verifier.patches() {
-            held_out = Some(held_out_of(folder, patch.index())?);
-            let path = vectors::path(folder, patch.index());
-            verifier.check_network(patch.index(), &vectors::read_origin(&path)?.model, &path)?;
+            let path = existing(folder, patch.index())?;
+            let origin = vectors::read_origin(&path)?;
+            verifier.check_network(patch.index(), &origin.model, &path)?;
+            held_out = Some(origin.held_out);
         }
         let index = AlignedFaces::open(aligned)?;
         let faces = sha256_of(&aligned.join(INDEX))?.1;
@@ -136,10 +137,7 @@ impl VectorFolder {
     /// # Errors
     /// A file that is missing, damaged, or of other faces.
     pub fn of_patch(&self, patch: usize) -> Result<Vectors, Error> {
-        let path = vectors::path(&self.folder, patch);
-        if !path.is_file() {
-            return Err(Error::NoVectors { path });
-        }
+        let path = existing(&self.folder, patch)?;
         let vectors = Vectors::load(&path)?;
         if vectors.origin.patch != patch {
             return Err(Error::OtherVectors { path, difference: "another patch" });
@@ -185,13 +183,10 @@ impl VectorFolder {
     }
 }
 
-/// Who was held out from training the network of a patch, by its vectors.
-fn held_out_of(folder: &Path, patch: usize) -> Result<HoldOut, Error> {
+/// The file of a patch's vectors, which must be there.
+fn existing(folder: &Path, patch: usize) -> Result<PathBuf, Error> {
     let path = vectors::path(folder, patch);
-    match path.is_file() {
-        true => Ok(vectors::read_origin(&path)?.held_out),
-        false => Err(Error::NoVectors { path }),
-    }
+    if path.is_file() { Ok(path) } else { Err(Error::NoVectors { path }) }
 }
 
 /// What the user hears while it is fitted.

@@ -112,9 +112,7 @@ impl VectorWriter {
             .truncate(false)
             .open(&unfinished)
             .map_err(writing)?;
-        if matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)) {
-            return Err(Error::File(crate::files::Error::Busy { path: unfinished }));
-        }
+        crate::files::lock(&file, &unfinished)?;
         let mut found = vec![0; header.len()];
         let goes_on = file.read_exact(&mut found).is_ok() && found == header;
         let length = file.metadata().map_err(writing)?.len();

@@ -20,6 +20,7 @@
 //! | `transform` | [`Transform`] as JSON |
 
 use super::Error;
+use crate::data::pairs::Pair;
 use crate::face::patches::{PATCHES, Patch};
 use crate::model::checkpoint::{self, Checkpoint, NamedTensor};
 use crate::verify::joint_bayesian::{JointBayesian, Prepared};
@@ -138,6 +139,15 @@ impl Verifier {
     /// The fused score: the larger, the more like one person.
     pub fn score(&self, faces: &PreparedFaces, a: usize, others: &PreparedFaces, b: usize) -> f64 {
         self.fuse(&self.ratios(faces, a, others, b))
+    }
+
+    /// The fused score of each pair; `reduced` holds the faces that `pairs` number, as [`Self::reduce`] makes them.
+    ///
+    /// # Errors
+    /// Reduced faces of another verifier.
+    pub fn score_pairs(&self, reduced: &[Vec<f32>], pairs: &[Pair]) -> Result<Vec<f64>, Error> {
+        let faces = self.prepare(reduced)?;
+        Ok(pairs.iter().map(|pair| self.score(&faces, pair.a as usize, &faces, pair.b as usize)).collect())
     }
 
     /// The score of the groups' log-likelihood ratios.

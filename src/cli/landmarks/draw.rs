@@ -1,7 +1,8 @@
 //! `deepid2 landmarks draw`.
 
+use super::super::write_png;
 use super::detect::SearchArgs;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use deepid2::face::detect::Detector;
 use deepid2::face::draw::{Painted, paint, scheme};
@@ -9,8 +10,6 @@ use deepid2::face::landmark_model::LandmarkModel;
 use deepid2::face::picture::Picture;
 use deepid2::face::pts;
 use deepid2::files::{atomic_write, check_other};
-use image::ImageFormat;
-use std::io::Cursor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,9 +60,7 @@ pub fn run(args: &DrawArgs) -> Result<ExitCode> {
             path.display()
         );
     }
-    let mut png = Cursor::new(Vec::new());
-    paint(&picture, &faces).write_to(&mut png, ImageFormat::Png).context("the painted picture cannot be encoded")?;
-    atomic_write(&args.output, png.get_ref())?;
+    write_png(&args.output, &paint(&picture, &faces))?;
     println!("{output}: {} faces", faces.len());
     Ok(ExitCode::SUCCESS)
 }
