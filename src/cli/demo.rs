@@ -1,6 +1,6 @@
 //! `deepid2 demo`: the whole system on synthetic faces.
 
-use super::pipeline::Screen;
+use super::screen::Screen;
 use super::{percent, synth};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -12,7 +12,8 @@ use deepid2::face::aligner::{FaceChoice, Search};
 use deepid2::face::detect::DetectSettings;
 use deepid2::gpu::Gpu;
 use deepid2::pipeline::fit::FitSettings;
-use deepid2::pipeline::run::{Outcome, names, run as run_pipeline};
+use deepid2::pipeline::processes::Processes;
+use deepid2::pipeline::run::{Outcome, Training, names, run as run_pipeline};
 use deepid2::pipeline::select::SelectSettings;
 use deepid2::pipeline::settings::{LandmarkSource, PipelineSettings, TestPairs};
 use deepid2::train::folder::names as net_names;
@@ -57,7 +58,7 @@ pub struct DemoArgs {
 }
 
 /// Draws faces, makes a bundle of them, and verifies people that training never saw.
-pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
+pub fn run(args: &DemoArgs, gpu: &Gpu, processes: Processes) -> Result<ExitCode> {
     let started = Instant::now();
     let out = &args.out;
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be created", out.display()))?;
@@ -78,7 +79,8 @@ pub fn run(args: &DemoArgs, gpu: &Gpu) -> Result<ExitCode> {
     let settings = settings(&faces, &kept_aside, &landmarks, args.short);
     let interrupt = interrupt::installed()?;
     let screen = Screen::new();
-    let outcome = run_pipeline(gpu, &settings, &run, 1, &interrupt, &screen, false)?;
+    let training = Training { at_once: 1, processes, quiet: false };
+    let outcome = run_pipeline(gpu, &settings, &run, &training, &interrupt, &screen)?;
     screen.clear();
     let Outcome { finished: true, reported: Some(reported) } = outcome else {
         say!("stopped; the same command goes on");

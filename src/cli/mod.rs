@@ -17,10 +17,12 @@ mod landmarks;
 mod patches;
 mod photographs;
 mod pipeline;
+mod screen;
 mod select;
 mod synth;
 mod train;
 mod train_patches;
+mod train_worker;
 mod verify;
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +32,9 @@ use deepid2::data::cut::Cut;
 use deepid2::files::atomic_write;
 use deepid2::gpu::{Gpu, GpuOptions, Tiles};
 use deepid2::model::Model;
+use deepid2::pipeline::processes::Processes;
 use image::{ImageFormat, RgbImage};
+use std::ffi::OsString;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -74,6 +78,9 @@ enum Command {
     Patches(patches::PatchesCommand),
     /// Train a network on a folder of faces
     Train(Box<train::TrainArgs>),
+    /// Train what standard input asks for
+    #[command(name = deepid2::pipeline::processes::WORKER, hide = true)]
+    TrainWorker,
     /// Say which networks of `train --patches` are there, and which are missing
     Collect(train_patches::CollectArgs),
     /// Write the vectors of aligned faces by the networks of many patches
@@ -105,9 +112,11 @@ enum Command {
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
+    let processes = processes(cli.adapter.as_deref(), cli.tiles);
     if !matches!(
         cli.command,
         Command::Train(_)
+            | Command::TrainWorker
             | Command::Extract(_)
             | Command::Select(_)
             | Command::Pipeline(_)
@@ -122,8 +131,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Dataset(command) => dataset::run(&command),
         Command::Align(args) => align::run(&args),
         Command::Patches(command) => patches::run(&command),
-        Command::Train(args) => train::run(&args, open),
-        Command::Pipeline(args) => pipeline::run(&args, open),
+        Command::Train(args) => train::run(&args, open, processes?),
+        Command::TrainWorker => train_worker::run(&open()?),
+        Command::Pipeline(args) => pipeline::run(&args, open, processes?),
         Command::Collect(args) => train_patches::run_collect(&args),
         Command::Extract(args) => extract::run(&args, open),
         Command::Select(args) => select::run(&args),
@@ -138,8 +148,18 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&args, || Ok(open()?)),
         Command::Detect(args) => detect::run(&args),
         Command::Landmarks(args) => landmarks::run(&args),
-        Command::Demo(args) => demo::run(&args, &open()?),
+        Command::Demo(args) => demo::run(&args, &open()?, processes?),
     }
+}
+
+/// How this program starts itself to train beside itself, on the same adapter.
+fn processes(adapter: Option<&str>, tiles: Option<Tiles>) -> Result<Processes> {
+    let program = std::env::current_exe().context("the path of this program cannot be found out")?;
+    let mut options = Vec::new();
+    for (flag, value) in [("--adapter", adapter.map(String::from)), ("--tiles", tiles.map(|tiles| tiles.to_string()))] {
+        options.extend(value.map(|value| OsString::from(format!("{flag}={value}"))));
+    }
+    Ok(Processes { program, options, count: None })
 }
 
 /// The error and its causes on one line; a cause that its parent already prints is left out.

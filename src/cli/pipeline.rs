@@ -3,6 +3,7 @@
 use super::align::FaceArg;
 use super::fit::FitSettingsArgs;
 use super::percent;
+use super::screen::Screen;
 use super::train_patches::{PatchList, default_at_once, patch_list};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -10,13 +11,12 @@ use deepid2::face::aligner::Search;
 use deepid2::face::detect::DetectSettings;
 use deepid2::face::patches::Patch;
 use deepid2::gpu::{self, Gpu};
-use deepid2::pipeline::run::{Listener, Outcome, names, run as run_pipeline};
+use deepid2::pipeline::processes::Processes;
+use deepid2::pipeline::run::{Outcome, Training, names, run as run_pipeline};
 use deepid2::pipeline::select::SelectSettings;
 use deepid2::pipeline::settings::{LandmarkSource, PipelineSettings, SETTINGS, TestPairs};
 use deepid2::train::TrainConfig;
 use deepid2::train::interrupt;
-use indicatif::ProgressBar;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -75,6 +75,10 @@ pub struct PipelineArgs {
     /// Networks trained at once [default: 8 on a graphics card, 1 elsewhere]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     nets: Option<u16>,
+    /// Processes that train networks, each with a share of the processor's cores [default: one a core on lavapipe, Mesa's
+    /// software driver, unless LP_NUM_THREADS is set, and 1 elsewhere]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    processes: Option<u16>,
     /// No progress of training
     #[arg(long)]
     quiet: bool,
@@ -148,47 +152,23 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into()).components().collect()
 }
 
-/// Lines on standard error, and a bar where that is a terminal.
-pub struct Screen {
-    bar: ProgressBar,
-}
-
-impl Screen {
-    /// Nothing is shown yet.
-    pub fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        Self { bar }
-    }
-
-    /// Takes the bar away.
-    pub fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-impl Listener for Screen {
-    fn say(&self, text: &str) {
-        self.bar.suspend(|| {
-            // A log that nobody reads is no reason to stop.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        });
-    }
-
-    fn progress(&self, done: usize, all: usize) {
-        self.bar.set_length(all as u64);
-        self.bar.set_position(done as u64);
-    }
-}
-
 /// Runs the pipeline, or goes on with it.
-pub fn run(args: &PipelineArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+pub fn run(
+    args: &PipelineArgs,
+    open: impl FnOnce() -> Result<Gpu, gpu::Error>,
+    processes: Processes,
+) -> Result<ExitCode> {
     let settings = args.settings()?;
     settings.train.check()?;
     let interrupt = interrupt::installed()?;
     let gpu = open()?;
-    let at_once = args.nets.map_or_else(|| default_at_once(&gpu), usize::from);
+    let training = Training {
+        at_once: args.nets.map_or_else(|| default_at_once(&gpu), usize::from),
+        processes: Processes { count: args.processes.map(usize::from), ..processes },
+        quiet: args.quiet,
+    };
     let screen = Screen::new();
-    let outcome = run_pipeline(&gpu, &settings, &args.out, at_once, &interrupt, &screen, args.quiet)?;
+    let outcome = run_pipeline(&gpu, &settings, &args.out, &training, &interrupt, &screen)?;
     screen.clear();
     super::end_quietly_on_closed_pipes();
     let Outcome { finished: true, reported: Some(reported) } = outcome else {

@@ -11,6 +11,7 @@ use deepid2::face::patches::Patch;
 use deepid2::gpu::{self, Gpu};
 use deepid2::net::LocalSharing;
 use deepid2::ops::Signal;
+use deepid2::pipeline::processes::Processes;
 use deepid2::train::config::RateScale;
 use deepid2::train::folder::{self, names};
 use deepid2::train::interrupt;
@@ -46,6 +47,10 @@ pub struct TrainArgs {
     /// Shares that --patches are divided into; without it, as many as SLURM, AWS Batch or Grid Engine say
     #[arg(long, value_name = "COUNT", requires = "patches", allow_negative_numbers = true)]
     task_count: Option<usize>,
+    /// With --patches, processes that train networks, each with a share of the processor's cores [default: one a core on
+    /// lavapipe, Mesa's software driver, unless LP_NUM_THREADS is set, and 1 elsewhere]
+    #[arg(long, requires = "patches", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    processes: Option<u16>,
     /// Train on this patch of aligned pictures, a number or a name of `deepid2 patches list`; --data is then a folder that
     /// `deepid2 align` made
     #[arg(long, value_name = "PATCH")]
@@ -300,7 +305,7 @@ impl TrainArgs {
 }
 
 /// Trains, and says how it went and what to do next.
-pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
+pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>, processes: Processes) -> Result<ExitCode> {
     if let Some(PatchList(patches)) = &args.patches {
         if args.data.len() > 1 {
             bail!("--patches with {} times --data: expected one aligned folder", args.data.len());
@@ -311,6 +316,7 @@ pub fn run(args: &TrainArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> 
             task: train_patches::task(args.task_index, args.task_count)?,
             out: &args.out,
             at_once: args.nets.map(usize::from),
+            processes: Processes { count: args.processes.map(usize::from), ..processes },
             quiet: args.quiet,
         };
         return train_patches::run(training, &open()?, &interrupt::installed()?);

@@ -1,13 +1,16 @@
 //! `deepid2 train --patches` and `deepid2 collect`.
 
 use super::percent;
+use super::screen::Screen;
 use anyhow::Result;
 use clap::Args;
 use deepid2::face::patches::{Patch, parse_list};
 use deepid2::gpu::Gpu;
+use deepid2::pipeline::listener::{Listener, Silent};
 use deepid2::pipeline::patch_nets::{Collected, PatchNets, Task, collect, list_of};
-use deepid2::train::TrainConfig;
+use deepid2::pipeline::processes::Processes;
 use deepid2::train::interrupt::{self, Interrupt};
+use deepid2::train::{Session, TrainConfig};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,6 +36,7 @@ pub struct PatchTraining<'a> {
     pub out: &'a Path,
     /// Networks at once; by default as many as suit the adapter.
     pub at_once: Option<usize>,
+    pub processes: Processes,
     pub quiet: bool,
 }
 
@@ -42,17 +46,21 @@ const AT_ONCE_ON_HARDWARE: usize = 8;
 
 /// Trains the networks of a task.
 pub fn run(training: PatchTraining, gpu: &Gpu, interrupt: &Interrupt) -> Result<ExitCode> {
-    let PatchTraining { base, patches, task, out, at_once, quiet } = training;
+    let PatchTraining { base, patches, task, out, at_once, processes, quiet } = training;
     let share = task.share(patches);
     if !quiet && task.count > 1 {
         eprintln!("task {} of {}: patches {}", task.index, task.count, list_of(&share));
     }
     let at_once = at_once.unwrap_or_else(|| default_at_once(gpu));
     let nets = PatchNets { base, patches: share.clone(), out: out.into(), at_once };
-    let trained = nets.train(gpu, interrupt, quiet)?;
+    let session = Session { gpu, interrupt, quiet, processes: 1 };
+    let screen = Screen::new();
+    let listener: &dyn Listener = if quiet { &Silent } else { &screen };
+    let trained = nets.train(&session, &processes, listener)?;
+    screen.clear();
     super::end_quietly_on_closed_pipes();
-    let done = trained.before + trained.outcomes.len();
-    println!("{done} of {} networks are done, {} of them now; {}", share.len(), trained.outcomes.len(), out.display());
+    let done = trained.before + trained.now.len();
+    println!("{done} of {} networks are done, {} of them now; {}", share.len(), trained.now.len(), out.display());
     if trained.finished {
         return Ok(ExitCode::SUCCESS);
     }

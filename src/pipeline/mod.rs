@@ -3,6 +3,7 @@
 //! | file | purpose |
 //! |---|---|
 //! | [`patch_nets`] | a network for each kind of patch, by as many processes as there are |
+//! | [`processes`] | networks trained by several processes of this program |
 //! | [`extractors`] | the vectors of aligned faces by the networks of several patches |
 //! | [`vectors`] | files of vectors |
 //! | [`extract`](mod@extract) | all faces through all networks, streamed to disk |
@@ -12,6 +13,7 @@
 //! | [`held_out`] | scores of held-out pairs |
 //! | [`report`](mod@report) | what is reached, as one page |
 //! | [`settings`] | settings of a whole run |
+//! | [`listener`] | who is told how a stage goes |
 //! | [`run`](mod@run) | all stages in one folder |
 //! | [`fit`](mod@fit) | PCA, Joint Bayesian, SVM and threshold of chosen vectors |
 //! | [`verifier`] | what [`fit`](mod@fit) makes, and its file |
@@ -20,8 +22,10 @@ pub mod extract;
 pub mod extractors;
 pub mod fit;
 pub mod held_out;
+pub mod listener;
 pub mod patch_nets;
 pub mod people;
+pub mod processes;
 pub mod report;
 pub mod run;
 pub mod select;
@@ -58,6 +62,19 @@ pub enum Error {
         "the network of patch {patch} takes {found:?} (rows, columns, channels), the patch has {expected:?}; train it with `deepid2 train --patches`"
     )]
     OtherInput { patch: Patch, expected: (u32, u32, u32), found: (u32, u32, u32) },
+    #[error(
+        "{program}, which trains a network in a process of its own, cannot be started: {source}; pass --processes 1 to train in this one"
+    )]
+    StartProcess { program: PathBuf, source: std::io::Error },
+    #[error(
+        "the process that trained {networks} ended early ({how}); the same command goes on, and takes less memory with a smaller --processes"
+    )]
+    ProcessEnded { networks: String, how: String },
+    #[error("{folders}: {source}")]
+    Network { folders: String, source: Box<train::Error> },
+    /// What a process that trained networks reports.
+    #[error("{message}")]
+    InProcess { message: String },
     #[error("{name} is {value}: expected {expected}")]
     Number { name: &'static str, value: String, expected: &'static str },
     #[error("--task-count 0: expected at least 1")]

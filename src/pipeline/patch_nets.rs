@@ -5,13 +5,14 @@
 //! over what is done and goes on with what was interrupted.
 
 use super::Error;
+use super::listener::Listener;
+use super::processes::Processes;
 use crate::face::patches::Patch;
 use crate::files::atomic_write;
-use crate::gpu::Gpu;
 use crate::train::folder::names;
-use crate::train::interrupt::Interrupt;
-use crate::train::{Member, Outcome, TrainConfig, train_members};
+use crate::train::{self, Member, Session, TrainConfig, train_members};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Marks a network that is trained to the end.
@@ -153,13 +154,27 @@ pub struct PatchNets {
     pub at_once: usize,
 }
 
+/// A network that is trained to the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub folder: PathBuf,
+    pub done: Done,
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        write!(f, "{name}: {} steps at {:.0} images/s", self.done.steps, self.done.images_per_second)
+    }
+}
+
 /// How training ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
     /// Networks that were done before.
     pub before: usize,
     /// Networks that this call finished.
-    pub outcomes: Vec<Outcome>,
+    pub now: Vec<Finished>,
     /// False after an interruption.
     pub finished: bool,
 }
@@ -210,37 +225,65 @@ impl PatchNets {
         Ok((groups, done))
     }
 
-    /// Trains what is not trained yet.
+    /// Trains what is not trained yet: in this process, or in several where that is faster.
     ///
     /// # Errors
     /// As [`train_members`]; networks in the folder that were trained with other settings.
-    pub fn train(&self, gpu: &Gpu, interrupt: &Interrupt, quiet: bool) -> Result<Trained, Error> {
+    pub fn train(&self, session: &Session, processes: &Processes, listener: &dyn Listener) -> Result<Trained, Error> {
         let (groups, before) = self.groups()?;
-        let mut trained = Trained { before, outcomes: Vec::new(), finished: true };
+        let mut trained = Trained { before, now: Vec::new(), finished: true };
+        let count = processes.count(session.gpu, groups.len());
+        if count > 1 {
+            trained.now = processes.train(count, &groups, session, listener)?;
+            trained.finished = trained.now.len() == groups.iter().map(Vec::len).sum::<usize>();
+            return Ok(trained);
+        }
         for members in groups {
-            for outcome in train_members(gpu, &members, interrupt, quiet)? {
-                if !outcome.finished {
-                    trained.finished = false;
-                    continue;
-                }
-                let patch = members.iter().find(|member| member.folder == outcome.run).and_then(|m| m.config.patch);
-                let done = Done {
-                    patch: patch.map(|patch| patch.to_string()).unwrap_or_default(),
-                    steps: outcome.steps,
-                    accuracy: outcome.validated.as_ref().map(|validated| validated.accuracy),
-                    images_per_second: outcome.images_per_second,
-                };
-                let json = serde_json::to_vec(&done).expect("plain numbers and text");
-                atomic_write(&outcome.run.join(DONE), &json)?;
-                trained.outcomes.push(outcome);
-            }
-            if !trained.finished || interrupt.is_requested() {
+            let finished = train_group(session, &members)?;
+            finished.iter().for_each(|finished| listener.say(&format!("  {finished}")));
+            let all = finished.len() == members.len();
+            trained.now.extend(finished);
+            if !all || session.interrupt.is_requested() {
                 trained.finished = false;
                 break;
             }
         }
         Ok(trained)
     }
+}
+
+/// Trains networks at once, and marks those that are finished: all, or fewer after an interruption.
+///
+/// # Errors
+/// As [`train_members`].
+pub fn train_group(session: &Session, members: &[Member]) -> Result<Vec<Finished>, Error> {
+    let mut all = Vec::with_capacity(members.len());
+    let outcomes = train_members(session, members).map_err(|error| named(error, members))?;
+    for (outcome, member) in outcomes.into_iter().zip(members) {
+        if !outcome.finished {
+            continue;
+        }
+        let done = Done {
+            patch: member.config.patch.map(|patch| patch.to_string()).unwrap_or_default(),
+            steps: outcome.steps,
+            accuracy: outcome.validated.as_ref().map(|validated| validated.accuracy),
+            images_per_second: outcome.images_per_second,
+        };
+        let json = serde_json::to_vec(&done).expect("plain numbers and text");
+        atomic_write(&member.folder.join(DONE), &json)?;
+        all.push(Finished { folder: outcome.run, done });
+    }
+    Ok(all)
+}
+
+/// An error that says which networks it is about.
+fn named(error: train::Error, members: &[Member]) -> Error {
+    let folders: Vec<String> = members.iter().map(|member| member.folder.display().to_string()).collect();
+    let text = error.to_string();
+    if folders.iter().any(|folder| text.contains(folder)) {
+        return error.into();
+    }
+    Error::Network { folders: folders.join(", "), source: Box::new(error) }
 }
 
 /// What a folder of networks holds of `patches`.

@@ -3,8 +3,9 @@
 use super::Error;
 use super::extractors::FacePicture;
 use super::held_out::HeldOut;
+use super::listener::Listener;
 use super::patch_nets;
-use super::run::{Listener, names};
+use super::run::names;
 use super::settings::PipelineSettings;
 use super::vectors::SIDES;
 use super::verifier::Verifier;

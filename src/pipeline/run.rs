@@ -15,8 +15,10 @@
 use super::Error;
 use super::extract::{ExtractSettings, extract};
 use super::fit::{Fitted, VectorFolder, fit};
+use super::listener::Listener;
 use super::patch_nets::PatchNets;
 use super::people::People;
+use super::processes::Processes;
 use super::report::{Inputs, Reported, report};
 use super::select;
 use super::selection::Selection;
@@ -30,6 +32,7 @@ use crate::face::{annotated, training};
 use crate::files::FolderLock;
 use crate::gpu::Gpu;
 use crate::report::hashes::sha256_of;
+use crate::train::Session;
 use crate::train::interrupt::Interrupt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -61,12 +64,14 @@ pub struct Outcome {
     pub reported: Option<Reported>,
 }
 
-/// What a stage says: lines of text, and how far it is.
-pub trait Listener: Sync {
-    /// A line.
-    fn say(&self, text: &str);
-    /// `done` of `all` things of the stage.
-    fn progress(&self, done: usize, all: usize);
+/// How networks are trained, which changes nothing of what they become.
+#[derive(Debug, Clone)]
+pub struct Training {
+    /// Networks in the same dispatches.
+    pub at_once: usize,
+    pub processes: Processes,
+    /// No progress.
+    pub quiet: bool,
 }
 
 /// A pipeline in its folder.
@@ -74,17 +79,15 @@ struct Run<'a> {
     gpu: &'a Gpu,
     settings: &'a PipelineSettings,
     out: &'a Path,
-    nets_at_once: usize,
+    training: &'a Training,
     interrupt: &'a Interrupt,
     listener: &'a dyn Listener,
-    quiet: bool,
 }
 
 /// A stage: false where it was interrupted.
 type Stage<'b> = for<'a> fn(&'a Run<'b>) -> Result<bool, Error>;
 
-/// Runs the pipeline of `settings` in the folder `out`, or goes on with it. With `quiet`, training prints no progress of
-/// its own.
+/// Runs the pipeline of `settings` in the folder `out`, or goes on with it.
 ///
 /// # Errors
 /// Another run in `out`, and any stage's errors. What earlier stages made is kept.
@@ -92,10 +95,9 @@ pub fn run(
     gpu: &Gpu,
     settings: &PipelineSettings,
     out: &Path,
-    nets_at_once: usize,
+    training: &Training,
     interrupt: &Interrupt,
     listener: &dyn Listener,
-    quiet: bool,
 ) -> Result<Outcome, Error> {
     if !out.join(SETTINGS).is_file() {
         settings.check_inputs()?;
@@ -103,7 +105,7 @@ pub fn run(
     settings.claim(out)?;
     let _lock = FolderLock::take(out)?;
     listener.say(&format!("seed {}; results in {}", settings.train.seed, out.display()));
-    let run = Run { gpu, settings, out, nets_at_once, interrupt, listener, quiet };
+    let run = Run { gpu, settings, out, training, interrupt, listener };
     let stages: [(&str, Stage); 6] = [
         ("landmarks", Run::landmarks),
         ("align", Run::align),
@@ -191,18 +193,10 @@ impl Run<'_> {
     fn networks(&self) -> Result<bool, Error> {
         let mut base = self.settings.train.clone();
         base.data = self.path(names::ALIGNED);
-        let nets =
-            PatchNets { base, patches: self.patches()?, out: self.path(names::NETS), at_once: self.nets_at_once };
-        let trained = nets.train(self.gpu, self.interrupt, self.quiet)?;
-        for outcome in &trained.outcomes {
-            self.listener.say(&format!(
-                "  {}: {} steps at {:.0} images/s",
-                outcome.run.file_name().unwrap_or_default().to_string_lossy(),
-                outcome.steps,
-                outcome.images_per_second
-            ));
-        }
-        Ok(trained.finished)
+        let Training { at_once, processes, quiet } = self.training;
+        let nets = PatchNets { base, patches: self.patches()?, out: self.path(names::NETS), at_once: *at_once };
+        let session = Session { gpu: self.gpu, interrupt: self.interrupt, quiet: *quiet, processes: 1 };
+        Ok(nets.train(&session, processes, self.listener)?.finished)
     }
 
     fn vectors(&self) -> Result<bool, Error> {

@@ -69,13 +69,13 @@ fn asked(interrupt: &Interrupt) {
 /// Ends the process without the exit handlers of libraries: a graphics driver's would pull down
 /// what its threads, and the training thread, are still using.
 #[cfg(unix)]
-fn end_at_once() -> ! {
+pub fn end_at_once() -> ! {
     // SAFETY: `_exit` has no preconditions; it does not return and runs nothing of this process.
     unsafe { libc::_exit(EXIT_STATUS) }
 }
 
 #[cfg(not(unix))]
-fn end_at_once() -> ! {
+pub fn end_at_once() -> ! {
     std::process::exit(EXIT_STATUS)
 }
 

@@ -40,7 +40,7 @@ pub mod step;
 pub mod validation;
 
 pub use config::TrainConfig;
-pub use run::{Member, Outcome, train, train_members, train_nets};
+pub use run::{Member, Outcome, Session, train, train_members, train_nets};
 
 use crate::{files, gpu, model, report, tape, verify};
 use std::path::PathBuf;

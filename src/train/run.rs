@@ -19,6 +19,7 @@ use crate::files::{FolderLock, atomic_write};
 use crate::gpu::Gpu;
 use crate::net::TrainingOptions;
 use crate::tape::Store;
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -92,15 +93,26 @@ pub fn train_nets(
     let members: Vec<Member> =
         configs.iter().zip(folders).map(|(config, folder)| Member { config: config.clone(), folder, resume }).collect();
     let new_folder = !out.exists();
-    train_members(gpu, &members, interrupt, quiet).inspect_err(|_| {
+    train_members(&Session { gpu, interrupt, quiet, processes: 1 }, &members).inspect_err(|_| {
         if new_folder {
             folder::remove_empty(out);
         }
     })
 }
 
+/// What a run works with and answers to. None of it changes what the nets become.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    pub gpu: &'a Gpu,
+    pub interrupt: &'a Interrupt,
+    /// No progress.
+    pub quiet: bool,
+    /// Processes that train beside each other, this one included; the memory for decoded pictures is divided among them.
+    pub processes: usize,
+}
+
 /// One of several nets that are trained at once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Its settings.
     pub config: TrainConfig,
@@ -115,7 +127,8 @@ pub struct Member {
 ///
 /// # Errors
 /// As [`train_nets`].
-pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet: bool) -> Result<Vec<Outcome>, Error> {
+pub fn train_members(session: &Session, members: &[Member]) -> Result<Vec<Outcome>, Error> {
+    let &Session { interrupt, quiet, .. } = session;
     let Some(first) = members.first() else { return Ok(Vec::new()) };
     members.iter().try_for_each(|member| member.config.check())?;
     for (net, Member { config, .. }) in members.iter().enumerate() {
@@ -138,7 +151,7 @@ pub fn train_members(gpu: &Gpu, members: &[Member], interrupt: &Interrupt, quiet
     for member in members {
         say(format!("seed {}; results in {}", member.config.seed, member.folder.display()));
     }
-    let mut run = Run::load(gpu, members, &say).inspect_err(|_| {
+    let mut run = Run::load(session, members, &say).inspect_err(|_| {
         // An empty folder only: where it cannot be removed, nothing is lost.
         new_folders.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
     })?;
@@ -167,9 +180,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn load(gpu: &'a Gpu, members: &'a [Member], say: &dyn Fn(String)) -> Result<Self, Error> {
+    fn load(session: &Session<'a>, members: &'a [Member], say: &dyn Fn(String)) -> Result<Self, Error> {
+        let gpu = session.gpu;
         let count = members.len();
-        let data = load_data(members, say)?;
+        let data = load_data(members, session.processes, say)?;
         let (config, spec) = (&members[0].config, data[0].spec.clone());
         let options = training_options(config);
         TrainingStep::check(gpu, &spec, &options, config.micro_batch, count)?;
@@ -248,11 +262,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The data of each net; the memory for decoded pictures is divided among them.
-fn load_data(members: &[Member], say: &dyn Fn(String)) -> Result<Vec<TrainingData>, Error> {
+/// The data of each net; the memory for decoded pictures is divided among the nets of all processes.
+fn load_data(members: &[Member], processes: usize, say: &dyn Fn(String)) -> Result<Vec<TrainingData>, Error> {
     let mut all: Vec<TrainingData> = Vec::with_capacity(members.len());
     for (net, Member { config, .. }) in members.iter().enumerate() {
-        let cache_bytes = config.cache_megabytes.saturating_mul(1_000_000) / members.len() as u64;
+        let cache_bytes = config.cache_megabytes.saturating_mul(1_000_000) / (members.len() * processes) as u64;
         let data = TrainingData::load(config, cache_bytes, say)?;
         if let Some(first) = all.first().filter(|first| first.spec != data.spec) {
             return Err(Error::NetsDiffer { net, first: first.trained_on.clone(), other: data.trained_on });

@@ -10,6 +10,7 @@
 //! | `benchmarks.rs` | measurements print JSON, run peers in turn and become tables |
 //! | `datasets.rs` | data sets of every form are opened and checked |
 //! | `reports.rs` | `eval` writes a page, intervals, View 1 and DET curves, and refuses what they cannot be made from |
+//! | `processes.rs` | networks trained by several processes become those of one, stopped, killed or failing |
 //! | `pipeline.rs` | all stages from photographs to a bundle: made, stopped and gone on with, used, and refused |
 //! | `bad_input.rs` | pictures, folders, models and flags that cannot be used are explained in one line |
 //! | `faces.rs` | faces and landmarks are found, models of landmarks trained and measured, bad input explained |
@@ -24,6 +25,7 @@ mod failing_runs;
 mod happy_path;
 mod nets;
 mod pipeline;
+mod processes;
 mod program;
 mod reports;
 mod resuming;
