@@ -11,7 +11,7 @@ use super::detect::{self, DetectSettings, Detector, FaceBox};
 use super::index::{self, Entries, Entry, Face};
 use super::landmark_model::{self, LandmarkModel};
 use super::picture::Picture;
-use super::points::{Shape, pupil_distance};
+use super::points::{Shape, outside, pupil_distance};
 use super::pts;
 use super::similarity::Similarity;
 use crate::data::dataset::{self, Dataset, Identity, find_images, is_picture_name};
@@ -255,9 +255,7 @@ pub fn align_face(picture: &RgbImage, bounds: FaceBox, landmarks: &Shape) -> Res
     if !landmarks.iter().flatten().all(|number| number.is_finite()) {
         return Err("landmarks are not finite".into());
     }
-    let (width, height) = (picture.width() as f32, picture.height() as f32);
-    let inside = |&&[x, y]: &&[f32; 2]| (-0.5..=width - 0.5).contains(&x) && (-0.5..=height - 0.5).contains(&y);
-    let outside = landmarks.len() - landmarks.iter().filter(inside).count();
+    let outside = outside(landmarks, picture.width(), picture.height());
     if outside > landmarks.len() / 2 {
         return Err(format!("{outside} of {} landmarks lie outside of the picture", landmarks.len()));
     }

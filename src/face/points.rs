@@ -86,6 +86,12 @@ pub fn mirrored(shape: &Shape, width: usize) -> Shape {
     MIRRORED_LANDMARKS.map(|twin| [width as f32 - 1.0 - shape[twin][0], shape[twin][1]])
 }
 
+/// Landmarks that lie outside of a picture of this size.
+pub fn outside(shape: &Shape, width: u32, height: u32) -> usize {
+    let inside = |at: f32, pixels: u32| (-0.5..=pixels as f32 - 0.5).contains(&at);
+    shape.iter().filter(|[x, y]| !inside(*x, width) || !inside(*y, height)).count()
+}
+
 /// The distance of the two pupils.
 pub fn pupil_distance(shape: &Shape) -> f32 {
     distance(shape[LEFT_PUPIL], shape[RIGHT_PUPIL])

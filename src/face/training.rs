@@ -11,7 +11,7 @@ use super::annotated::Annotated;
 use super::boxes::{Spread, best_box, detected, placements};
 use super::detect::{Detector, FaceBox};
 use super::picture::{Gray, Picture, Window};
-use super::points::{LANDMARKS, Shape, distance, mirrored, pupil_distance};
+use super::points::{LANDMARKS, Shape, distance, mirrored, outside, pupil_distance};
 use super::ridge::NormalEquations;
 use super::sdm::{Cascade, FEATURES, Frame, OUTPUTS, Placement, Similarity, Stage, middle, start};
 use super::sift::Sift;
@@ -32,7 +32,9 @@ pub enum Error {
     #[error(transparent)]
     Picture(#[from] decode::Error),
     #[error("{path}: {what}; correct its .pts file or remove it")]
-    Shape { path: PathBuf, what: &'static str },
+    Shape { path: PathBuf, what: String },
+    #[error("training was stopped")]
+    Stopped,
     #[error("{name} is {value}: expected {expected}")]
     Setting { name: &'static str, value: String, expected: &'static str },
     #[error("no pictures to train on")]
@@ -127,15 +129,15 @@ pub enum Step {
 }
 
 /// Trains a cascade on `faces`: a pure function of the pictures and the settings, whatever the
-/// number of threads.
+/// number of threads. `progress` is told each step, and says whether to go on.
 ///
 /// # Errors
-/// Settings outside their ranges, a picture that cannot be decoded, landmarks that are no face, or a
-/// regression without a solution.
+/// Settings outside their ranges, a picture that cannot be decoded, landmarks that are no face or lie outside of the
+/// picture, a regression without a solution; being stopped.
 pub fn train(
     faces: &[Annotated],
     settings: &TrainSettings,
-    progress: &(dyn Fn(Step) + Sync),
+    progress: &(dyn Fn(Step) -> bool + Sync),
 ) -> Result<Trained, Error> {
     settings.check()?;
     if faces.is_empty() {
@@ -156,7 +158,7 @@ pub fn train(
     let mut stages = Vec::new();
     let mut errors = vec![rows.error()];
     for (index, &window) in settings.windows.iter().enumerate() {
-        let equations = rows.normal_equations(window, &|| progress(Step::Described { stage: index }));
+        let equations = rows.normal_equations(window, &|| progress(Step::Described { stage: index }))?;
         let solution =
             equations.solve(settings.ridge).ok_or(Error::Singular { stage: index + 1, ridge: settings.ridge })?;
         let stage = Stage { window, weights: solution.weights, bias: solution.bias };
@@ -170,7 +172,7 @@ pub fn train(
 
 /// Landmarks on one spot or in no order a face can have would spoil the mean shape.
 fn check_shape(face: &Annotated) -> Result<(), Error> {
-    let wrong = |what| Err(Error::Shape { path: face.picture.clone(), what });
+    let wrong = |what: &str| Err(Error::Shape { path: face.picture.clone(), what: what.into() });
     if !face.shape.as_flattened().iter().all(|value| value.is_finite()) {
         return wrong("a landmark is not a finite number");
     }
@@ -212,14 +214,22 @@ fn upright(shape: &Shape) -> Shape {
 }
 
 /// The box of each annotated face, where the detector finds it.
-fn detected_boxes(faces: &[Annotated], progress: &(dyn Fn(Step) + Sync)) -> Result<Vec<Option<FaceBox>>, Error> {
+fn detected_boxes(
+    faces: &[Annotated],
+    progress: &(dyn Fn(Step) -> bool + Sync),
+) -> Result<Vec<Option<FaceBox>>, Error> {
     let detector = Detector::new();
     faces
         .par_iter()
         .map(|face| {
-            let found = detected(&detector, &Picture::open(&face.picture)?.gray(), &face.shape);
-            progress(Step::Searched);
-            Ok(found)
+            let gray = Picture::open(&face.picture)?.gray();
+            let outside = outside(&face.shape, gray.width as u32, gray.height as u32);
+            if outside > LANDMARKS / 2 {
+                let what = format!("{outside} of its {LANDMARKS} landmarks lie outside of the picture");
+                return Err(Error::Shape { path: face.picture.clone(), what });
+            }
+            let found = detected(&detector, &gray, &face.shape);
+            if progress(Step::Searched) { Ok(found) } else { Err(Error::Stopped) }
         })
         .collect()
 }
@@ -318,7 +328,7 @@ impl Rows {
     }
 
     /// Gathers descriptors and what is left to go.
-    fn normal_equations(&self, window: f32, described: &(dyn Fn() + Sync)) -> NormalEquations {
+    fn normal_equations(&self, window: f32, described: &(dyn Fn() -> bool + Sync)) -> Result<NormalEquations, Error> {
         let mut equations = NormalEquations::new(FEATURES, OUTPUTS);
         let sift = Sift::new();
         for (examples, shapes) in self.examples.chunks(BLOCK).zip(self.shapes.chunks(BLOCK)) {
@@ -329,13 +339,13 @@ impl Rows {
                 .zip(y.par_chunks_exact_mut(rows_each * OUTPUTS))
                 .zip(examples)
                 .zip(shapes)
-                .for_each(|(((x, y), example), shapes)| {
+                .try_for_each(|(((x, y), example), shapes)| {
                     self.describe(example, shapes, window, &sift, x, y);
-                    described();
-                });
+                    if described() { Ok(()) } else { Err(Error::Stopped) }
+                })?;
             equations.add(&x, &y);
         }
-        equations
+        Ok(equations)
     }
 
     /// Descriptors and what is left to go of one picture's rows.
@@ -423,7 +433,7 @@ pub(crate) mod testing {
     /// Two stages trained on 40 synthetic people.
     pub fn trained() -> &'static Trained {
         static TRAINED: OnceLock<Trained> = OnceLock::new();
-        TRAINED.get_or_init(|| train(&faces(40, 1).1, &settings(2), &|_| {}).unwrap())
+        TRAINED.get_or_init(|| train(&faces(40, 1).1, &settings(2), &|_| true).unwrap())
     }
 }
 
@@ -478,6 +488,7 @@ mod tests {
             let steps = AtomicUsize::new(0);
             let count = |_| {
                 steps.fetch_add(1, Ordering::Relaxed);
+                true
             };
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let trained = pool.install(|| train(&faces, &settings, &count)).unwrap();
@@ -525,25 +536,33 @@ mod tests {
             (TrainSettings::with_stages(0), "stages"),
             (TrainSettings::with_stages(33), "stages"),
         ] {
-            let message = train(&[], &bad, &|_| {}).unwrap_err().to_string();
+            let message = train(&[], &bad, &|_| true).unwrap_err().to_string();
             assert!(message.starts_with(name), "{message}");
         }
-        assert!(matches!(train(&[], &good, &|_| {}), Err(Error::Empty)));
+        assert!(matches!(train(&[], &good, &|_| true), Err(Error::Empty)));
         let one_spot = Annotated { picture: "face.jpg".into(), shape: [[5.0, 5.0]; LANDMARKS] };
-        let message = train(&[one_spot], &good, &|_| {}).unwrap_err().to_string();
+        let message = train(&[one_spot], &good, &|_| true).unwrap_err().to_string();
         assert!(message.starts_with("face.jpg: its pupils"), "{message}");
+
+        let (_folder, mut faces) = faces(2, 7);
+        let stopped = train(&faces, &good, &|step| step == Step::Searched);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+        faces[1].shape = faces[1].shape.map(|[x, y]| [x + 96.0, y]);
+        let message = train(&faces, &good, &|_| true).unwrap_err().to_string();
+        let [path, advice] = [faces[1].picture.to_str().unwrap(), "; correct its .pts file or remove it"];
+        assert_eq!(message, format!("{path}: 21 of its 21 landmarks lie outside of the picture{advice}"));
     }
 
     #[test]
     fn landmarks_outside_the_picture_are_trained_on() {
         let (folder, mut faces) = faces(3, 6);
-        // The faces cut to their left half: the other landmarks lie outside.
+        // The faces cut past their middle: the landmarks of the right side lie outside.
         for face in &mut faces {
-            let picture = image::open(&face.picture).unwrap().crop_imm(0, 0, 48, 96);
+            let picture = image::open(&face.picture).unwrap().crop_imm(0, 0, 60, 96);
             face.picture = folder.path().join(face.picture.with_extension("png"));
             picture.save(&face.picture).unwrap();
         }
-        let trained = train(&faces, &TrainSettings { starts: 2, ..settings(1) }, &|_| {}).unwrap();
+        let trained = train(&faces, &TrainSettings { starts: 2, ..settings(1) }, &|_| true).unwrap();
         assert!(trained.errors[1] < trained.errors[0], "{:?}", trained.errors);
     }
 }

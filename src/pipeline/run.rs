@@ -145,7 +145,10 @@ impl Run<'_> {
             LandmarkSource::TrainOn(folder) => {
                 let faces = annotated::open(folder)?.faces;
                 let settings = training::TrainSettings { seed: self.settings.train.seed, ..Default::default() };
-                let trained = training::train(&faces, &settings, &|_| {})?;
+                let trained = match training::train(&faces, &settings, &|_| !self.interrupt.is_requested()) {
+                    Err(training::Error::Stopped) => return Ok(false),
+                    trained => trained?,
+                };
                 let provenance = Provenance {
                     trained_on: folder.display().to_string(),
                     pictures: faces.len(),

@@ -150,6 +150,10 @@ fn landmark_input_that_cannot_be_used_is_explained() {
     train(&["--stages", "0"], &["stages is 0"]);
     train(&["--starts", "0"], &["starts is 0"]);
     train(&["--ridge", "-1"], &["ridge is -1"]);
+    let far: String = (0..21).map(|point| format!("{} {}\n", 5_000 + 10 * point, 5_000 + point)).collect();
+    fs::write(&pts, format!("version: 1\nn_points: 21\n{{\n{far}}}\n")).unwrap();
+    let outside = ["nobody.png", "21 of its 21 landmarks lie outside of the picture", "correct its .pts file"];
+    train(&["--hold-out", "0"], &outside);
 
     let command = |arguments: &[&Path]| {
         let mut command = deepid2();

@@ -66,6 +66,7 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
             Step::Searched => bar.set_message("looking for the faces"),
             Step::Described { stage } => bar.set_message(format!("stage {} of {}", stage + 1, settings.windows.len())),
         }
+        true
     });
     bar.finish_and_clear();
     let trained = trained?;
