@@ -1,6 +1,6 @@
 //! Listing adapters and choosing one.
 
-use super::Error;
+use super::{Error, lavapipe};
 use wgpu::{Adapter, Backends, DeviceType, Instance};
 
 /// Vulkan, Metal and DX12: the backends whose compute shaders are complete.
@@ -8,6 +8,7 @@ pub const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Bac
 
 /// Opens the loader of each native backend.
 pub fn instance() -> Instance {
+    lavapipe::widen_vectors();
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = BACKENDS;
     descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();

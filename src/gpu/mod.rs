@@ -6,6 +6,7 @@ pub mod adapter;
 mod device;
 mod error;
 pub mod kernel;
+pub mod lavapipe;
 pub mod nets;
 mod pipeline;
 mod staging;

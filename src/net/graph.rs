@@ -202,7 +202,7 @@ mod tests {
             rate_scales: vec![],
         };
         let graph = TrainingGraph::new(&spec, &options).unwrap();
-        for (software, subgroup) in [(true, 8), (false, 1)] {
+        for (software, subgroup) in [(true, 16), (true, 8), (false, 1)] {
             let target = Target {
                 uniform_bytes: 65_536,
                 storage_bytes: 128 << 20,

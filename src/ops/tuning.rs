@@ -6,6 +6,11 @@ use super::geometry::ConvGeometry;
 use super::winograd;
 use crate::gpu::Target;
 
+/// Whether lanes that share loads are 16, so that a load serves twice the multiply-adds.
+fn wide(target: &Target) -> bool {
+    target.subgroup >= 16
+}
+
 /// Lanes that share the sum of a bias gradient.
 pub fn bias_lanes(target: &Target) -> usize {
     if target.subgroup > 1 { target.subgroup } else { 32 }
@@ -55,9 +60,12 @@ fn even_share(count: usize, most: usize) -> usize {
 
 /// Convolution without pooling: conv4 and the fully connected layers.
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = if target.software { balanced(geometry.out_vecs(), 8) } else { even_share(geometry.out_vecs(), 2) };
+    let most = if wide(target) { 16 } else { 8 };
+    let channels =
+        if target.software { balanced(geometry.out_vecs(), most) } else { even_share(geometry.out_vecs(), 2) };
     let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
-    image_tile(geometry, target, channels, blocks)
+    let tile = image_tile(geometry, target, channels, blocks);
+    if wide(target) { ImageTile { image_vecs: tile.image_vecs.min(2), ..tile } } else { tile }
 }
 
 /// Taps that a step of the forward convolution takes, a divisor of their number.
@@ -94,7 +102,8 @@ pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile 
 
 /// Fused convolution and pool.
 pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = if target.software { balanced(geometry.out_vecs(), 10) } else { 1 };
+    let most = if wide(target) { 15 } else { 10 };
+    let channels = if target.software { balanced(geometry.out_vecs(), most) } else { 1 };
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels }
 }
 
@@ -107,7 +116,11 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
 
 /// Weight gradient through the pool; `taps` counts input channels.
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let (inputs, outputs) = if target.software { (4, 12) } else { (1, 2) };
+    let (inputs, outputs) = match target.software {
+        true if wide(target) => (1, 20),
+        true => (4, 12),
+        false => (1, 2),
+    };
     let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
     let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // Enough workgroups to fill the machine; a split is at least one row of windows.
@@ -130,8 +143,13 @@ pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
 /// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.
 pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     let lanes = target.subgroup;
-    // Where a tile has few windows, nothing slides along a row and each load must serve more channels.
-    let (taps, most) = if geometry.tiles() == 1 { (2, 5) } else { (8, 4) };
+    // Where a tile has few windows, nothing slides along a row and each load must serve more channels. Wide lanes have
+    // room for more input channels, since fewer blocks of output channels are left.
+    let (taps, most) = match (geometry.tiles(), wide(target)) {
+        (1, false) => (2, 5),
+        (1, true) => (5, 3),
+        _ => (8, 4),
+    };
     let out_channels = geometry.out_vecs() * 4;
     let channels = balanced(out_channels.div_ceil(lanes), most);
     let blocks = geometry.in_channels.div_ceil(taps) * out_channels.div_ceil(lanes * channels) * geometry.tiles();

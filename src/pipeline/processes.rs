@@ -12,7 +12,7 @@
 use super::Error;
 use super::listener::Listener;
 use super::patch_nets::Finished;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, lavapipe};
 use crate::train::folder::names;
 use crate::train::metrics::{self, Record, StepReport};
 use crate::train::{Member, Session};
@@ -28,8 +28,6 @@ use std::time::{Duration, Instant};
 /// The subcommand that trains for another process.
 pub const WORKER: &str = "train-worker";
 
-/// The number of threads that lavapipe, Mesa's software driver, starts.
-const DRIVER_THREADS: &str = "LP_NUM_THREADS";
 /// The number of threads that prepare batches.
 const HOST_THREADS: &str = "RAYON_NUM_THREADS";
 
@@ -74,8 +72,8 @@ impl Processes {
     /// are set already, and one everywhere else.
     pub fn count(&self, gpu: &Gpu, groups: usize) -> usize {
         let chosen = self.count.unwrap_or_else(|| {
-            let lavapipe = gpu.info().name.to_lowercase().contains("llvmpipe");
-            if lavapipe && std::env::var_os(DRIVER_THREADS).is_none() { cores() } else { 1 }
+            let software = lavapipe::is_named(&gpu.info().name);
+            if software && std::env::var_os(lavapipe::THREADS).is_none() { cores() } else { 1 }
         });
         chosen.clamp(1, groups.max(1))
     }
@@ -146,7 +144,7 @@ impl Processes {
         let threads = (cores() / count).max(1).to_string();
         let mut command = Command::new(&self.program);
         command.args(&self.options).arg(WORKER).stdin(Stdio::piped()).stdout(Stdio::piped());
-        for name in [DRIVER_THREADS, HOST_THREADS] {
+        for name in [lavapipe::THREADS, HOST_THREADS] {
             if std::env::var_os(name).is_none() {
                 command.env(name, &threads);
             }
