@@ -3,12 +3,12 @@
 //   grad_weights[t, (c,i,j), o] = Σ_{(y,x) in t} Σ_n upstream[o, y, x, n] · images[c, y + i, x + j, n]
 //   grad_bias[t, o]             = Σ_{(y,x) in t} Σ_n upstream[o, y, x, n]
 //
-// Layout as in conv_forward.wgsl; grad_weights has a leading dimension of SPLITS partial sums over position ranges,
-// which reduce.wgsl adds in a fixed order.
+// Layout as in conv_forward.wgsl.
 //
 // Work split, grad_weight: one invocation = TAP_TILE taps × four output channels, an outer product at each position and
 // image; lanes are neighbours along output channels. Inputs are the same for all lanes: each of SUBGROUP lanes loads a
-// share of the taps and broadcasts it. x: (tap block, channel block), y: (tile, split).
+// share of the taps and broadcasts it. x: (tap block, channel block), y: tile.
+// update: the same, and the weights' step by it (shared/momentum.wgsl), so that the gradient never reaches memory.
 // grad_bias: one workgroup a (tile, channel), lanes along images.
 
 const BATCH_VECS: u32 = 1u;
@@ -25,7 +25,6 @@ const TILES_X: u32 = 1u;
 const TILES: u32 = 1u;
 const KERNEL: u32 = 2u;
 const TAP_TILE: u32 = 1u;
-const SPLITS: u32 = 1u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // TAP_TILE / SUBGROUP, rounded up
@@ -34,34 +33,46 @@ const HELD: u32 = 1u; // TAP_TILE / SUBGROUP, rounded up
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> grad_weights: array<vec4f>;
 
-@compute @workgroup_size(LANES)
-fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let taps = IN_CHANNELS * KERNEL * KERNEL;
-    let channel_blocks = (OUT_VECS + LANES - 1u) / LANES;
-    let first_tap = group.x / channel_blocks * TAP_TILE;
-    let vec = group.x % channel_blocks * LANES + lane;
-    let tile = group.y % TILES;
-    let split = group.y / TILES;
-    let positions = TILE_HEIGHT * TILE_WIDTH;
-    let share = (positions + SPLITS - 1u) / SPLITS;
-    let end = min((split + 1u) * share, positions);
+@group(0) @binding(2) var<storage, read_write> weights: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> velocity: array<vec4f>;
+@group(0) @binding(4) var<storage, read> rates: array<f32>;
+@group(0) @binding(5) var<storage, read> scale: array<f32>;
 
+const TAPS: u32 = IN_CHANNELS * KERNEL * KERNEL;
+
+// What an invocation computes: taps from `tap` on, of the filters of `tile`, for the output channels of vector `vec`.
+struct Block {
+    tap: u32,
+    vec: u32,
+    tile: u32,
+}
+
+fn block_of(group: vec3u, lane: u32) -> Block {
+    let channel_blocks = (OUT_VECS + LANES - 1u) / LANES;
+    return Block(group.x / channel_blocks * TAP_TILE, group.x % channel_blocks * LANES + lane, group.y);
+}
+
+// Where the weights of tap `t` of the block lie.
+fn index_of(block: Block, t: u32) -> u32 {
+    return (block.tile * TAPS + block.tap + t) * OUT_VECS + block.vec;
+}
+
+fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32) {
     // Where this lane's share of the inputs lies, for the output at the top left.
     var offsets: array<u32, HELD>;
     for (var h = 0u; h < HELD; h++) { // unroll
-        let tap = min(first_tap + h * SUBGROUP + lane % SUBGROUP, taps - 1u);
+        let tap = min(block.tap + h * SUBGROUP + lane % SUBGROUP, TAPS - 1u);
         let c = tap / (KERNEL * KERNEL);
         let i = tap % (KERNEL * KERNEL) / KERNEL;
         let j = tap % KERNEL;
         offsets[h] = (c * IN_HEIGHT + i) * IN_WIDTH + j;
     }
-    var sums: array<vec4f, TAP_TILE>;
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        sums[t] = vec4f(0.0);
+        (*sums)[t] = vec4f(0.0);
     }
-    for (var at = split * share; at < end; at++) {
-        let y = tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
-        let x = tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
+    for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
+        let y = block.tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
+        let x = block.tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
         if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; } // a tile cut off by the border
         for (var n = 0u; n < BATCH_VECS; n++) {
             var held: array<vec4f, HELD>;
@@ -70,23 +81,49 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
             }
             var g: mat4x4f; // rows: images, columns: output channels
             for (var k = 0u; k < 4u; k++) { // unroll
-                let o = min(vec * 4u + k, OUT_CHANNELS - 1u);
+                let o = min(block.vec * 4u + k, OUT_CHANNELS - 1u);
                 g[k] = upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n];
             }
             let by_image = transpose(g);
             for (var t = 0u; t < TAP_TILE; t++) { // unroll
                 for (var m = 0u; m < 4u; m++) { // unroll
-                    sums[t] += subgroupBroadcast(held[t / SUBGROUP][m], t % SUBGROUP) * by_image[m];
+                    (*sums)[t] += subgroupBroadcast(held[t / SUBGROUP][m], t % SUBGROUP) * by_image[m];
                 }
             }
         }
     }
-    let real = vec4u(vec * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(OUT_CHANNELS);
+    let real = vec4u(block.vec * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(OUT_CHANNELS);
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        let tap = first_tap + t;
-        if (tap < taps && vec < OUT_VECS) {
-            let row = (split * TILES + tile) * taps + tap;
-            grad_weights[row * OUT_VECS + vec] = select(vec4f(0.0), plain_zeros(sums[t]), real);
+        (*sums)[t] = select(vec4f(0.0), plain_zeros((*sums)[t]), real);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let block = block_of(group, lane);
+    var sums: array<vec4f, TAP_TILE>;
+    sum_outer_products(&sums, block, lane);
+    for (var t = 0u; t < TAP_TILE; t++) { // unroll
+        if (block.tap + t < TAPS && block.vec < OUT_VECS) {
+            grad_weights[index_of(block, t)] = sums[t];
+        }
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let block = block_of(group, lane);
+    var sums: array<vec4f, TAP_TILE>;
+    sum_outer_products(&sums, block, lane);
+    let rate = rates[0] * scale[0];
+    let momentum = rates[1];
+    let decay = rates[2];
+    for (var t = 0u; t < TAP_TILE; t++) { // unroll
+        if (block.tap + t < TAPS && block.vec < OUT_VECS) {
+            let i = index_of(block, t);
+            let v = next_velocity(velocity[i], sums[t], weights[i], momentum, decay);
+            velocity[i] = v;
+            weights[i] -= rate * v;
         }
     }
 }

@@ -25,7 +25,7 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     let i = linear_index(group, groups, lane, LANES);
     if (i >= ELEMENTS) { return; }
     let w = weights[i];
-    let v = rates[1] * velocity[i] + (gradient[i] + rates[2] * w);
+    let v = next_velocity(velocity[i], gradient[i], w, rates[1], rates[2]);
     velocity[i] = v;
     weights[i] = w - rates[0] * scale[0] * v;
 }

@@ -237,7 +237,7 @@ fn a_step_is_what_the_f64_references_compute() {
 
         let found = run.values();
         let mut updates = 0;
-        for node in graph.tape.nodes().iter().filter(|node| node.op.name() == "sgd") {
+        for node in graph.tape.nodes().iter().filter(|node| ["sgd", "conv_update"].contains(&node.op.name())) {
             let name = graph.tape.name(node.inputs[0]);
             let before = &case.parameters[name];
             let after = &expected[node.outputs[0].index()];

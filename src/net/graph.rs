@@ -141,6 +141,8 @@ impl TrainingGraph {
             }
         }
         tape.hoist_updates();
+        // Of all that the gradients need, the first layer's is needed last, is a fifth of the whole, and is a copy of bytes.
+        tape.recompute(input);
         Ok(Self { tape, pictures, augment, labels, weights, rates, loss, parts, pairs })
     }
 }

@@ -3,14 +3,15 @@
 
 use super::elementwise::ReluGrad;
 use super::geometry::{ConvGeometry, Sharing, at};
-use super::{flat_workgroups, reduce, tuning};
+use super::{Sgd, flat_workgroups, sgd, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+use std::sync::Arc;
 
 static FORWARD: Kernel = kernel!("conv_forward.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl", "zero.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "total.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "total.wgsl", "momentum.wgsl");
 
 /// out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · input[c, y + i, x + j, n]), t the weight tile
 /// of (y, x). Inputs: input, weights, bias with the shapes of [`ConvGeometry`].
@@ -163,30 +164,17 @@ impl Op for ConvGradWeight {
         Ok(vec![self.geometry.weights()])
     }
 
-    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        reduce::partials(&self.geometry.weights(), tuning::conv_grad_weight(&self.geometry, target).splits)
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
+        let bindings = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
+        vec![grad_weight(&self.geometry, "grad_weight", bindings, target)]
     }
 
-    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
-        let geometry = &self.geometry;
-        let tile = tuning::conv_grad_weight(geometry, target);
-        let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
-        reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
-            kernel: &GRAD_WEIGHT,
-            entry: "grad_weight",
-            specialization: Specialization::constants(&geometry.constants()).with(&[
-                ("OUT_HEIGHT", geometry.out_height),
-                ("OUT_WIDTH", geometry.out_width),
-                ("TILES", geometry.tiles()),
-                ("TAP_TILE", tile.taps),
-                ("SPLITS", tile.splits),
-                ("LANES", tile.lanes),
-                ("SUBGROUP", target.subgroup),
-                ("HELD", tile.taps.div_ceil(target.subgroup)),
-            ]),
-            bindings: vec![Operand::In(0), Operand::In(1), parts],
-            workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-        })
+    /// Where the weights are more than the inputs. An update waits until the data gradient has read the weights; what waits
+    /// in memory meanwhile is the gradient, or the inputs that it is computed from with the update.
+    fn with_update(&self) -> Option<Arc<dyn Op>> {
+        let g = &self.geometry;
+        let inputs = g.in_channels * g.in_height * g.in_width * g.batch;
+        (g.weights().elements() > inputs).then(|| Arc::new(ConvUpdate { geometry: self.geometry }) as Arc<dyn Op>)
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -195,6 +183,64 @@ impl Op for ConvGradWeight {
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![reference::grad_weight(&self.geometry, inputs[0], inputs[1])]
+    }
+}
+
+/// The dispatch of [`ConvGradWeight`] or, by its `entry`, [`ConvUpdate`].
+fn grad_weight(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
+    let tile = tuning::conv_grad_weight(geometry, target);
+    let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
+    Dispatch {
+        kernel: &GRAD_WEIGHT,
+        entry,
+        specialization: Specialization::constants(&geometry.constants()).with(&[
+            ("OUT_HEIGHT", geometry.out_height),
+            ("OUT_WIDTH", geometry.out_width),
+            ("TILES", geometry.tiles()),
+            ("TAP_TILE", tile.taps),
+            ("LANES", tile.lanes),
+            ("SUBGROUP", target.subgroup),
+            ("HELD", tile.taps.div_ceil(target.subgroup)),
+        ]),
+        bindings,
+        workgroups: [blocks as u32, geometry.tiles() as u32, 1],
+    }
+}
+
+/// [`ConvGradWeight`] and the update of the weights by it, [`super::Sgd`]. Inputs: weights, velocity, input, upstream,
+/// rates, scale. The first two are overwritten.
+#[derive(Debug, Clone, Copy)]
+struct ConvUpdate {
+    geometry: ConvGeometry,
+}
+
+impl Op for ConvUpdate {
+    fn name(&self) -> &'static str {
+        "conv_update"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let [weights, velocity, _, _, rates, scale] = inputs else { unreachable!("recorded with six inputs") };
+        Sgd.infer(&[weights, velocity, &self.geometry.weights(), rates, scale])
+    }
+
+    fn in_place(&self) -> &[(usize, usize)] {
+        Sgd.in_place()
+    }
+
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
+        let bindings =
+            [Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1), Operand::In(4), Operand::In(5)];
+        vec![grad_weight(&self.geometry, "update", bindings.to_vec(), target)]
+    }
+
+    fn flops(&self, _io: Io) -> u64 {
+        self.geometry.flops()
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let gradient = reference::grad_weight(&self.geometry, inputs[2], inputs[3]);
+        sgd::reference(inputs[0], inputs[1], &gradient, inputs[4], inputs[5])
     }
 }
 
@@ -420,6 +466,56 @@ mod tests {
         // Shut ReLUs and negative weights: the data gradient of several nets had +0 where that of one had −0.
         let conv = Conv { out_channels: 1, kernel: 4, sharing: Sharing::Everywhere, relu: true, flatten: false };
         check(Case::new(conv, inputs(&conv, &[1, 4, 4, 4], 15096485516044942405)).kinked());
+    }
+
+    proptest! {
+        #![proptest_config(crate::ops::testing::config(6))]
+
+        #[test]
+        fn an_update_is_the_gradient_and_the_step_by_it(
+            in_channels in 1usize..50,
+            out_channels in prop::sample::select(vec![1usize, 4, 5, 37, 70]),
+            (side, kernel) in prop::sample::select(vec![(1usize, 1usize), (3, 2)]),
+            batch in prop::sample::select(vec![4usize, 36, 68]),
+            seed: u64,
+        ) {
+            let conv = Conv { out_channels, kernel, sharing: Sharing::UNSHARED, relu: false, flatten: false };
+            let input = [in_channels, side, side, batch];
+            let geometry = conv.geometry(&TensorType::f32(&input)).unwrap();
+            let inputs = vec![
+                tensor(&geometry.weights().dims, seed).zero_columns_from(out_channels),
+                tensor(&geometry.weights().dims, seed ^ 1).zero_columns_from(out_channels),
+                tensor(&input, seed ^ 2),
+                tensor(&geometry.output().dims, seed ^ 3),
+                tensor(&[4], 0).with([0.03f32, 0.9, 5e-4, 0.0].map(f64::from).to_vec()),
+                tensor(&[1], 0).with(vec![2.0]),
+            ];
+            check(Case::new(ConvUpdate { geometry }, inputs).forward_only());
+        }
+    }
+
+    #[test]
+    fn a_large_gradient_that_only_an_update_reads_is_not_stored() {
+        let layer = Conv::fully_connected(5, false);
+        let record = |images: usize, reads_gradient: bool| {
+            let mut tape = Tape::new();
+            let x = tape.input("x", TensorType::f32(&[3, 1, 1, images]));
+            let rates = tape.input("rates", TensorType::f32(&[4]));
+            let w = tape.parameter("w", TensorType::f32(&[1, 3, 8]));
+            let b = tape.frozen_parameter("b", TensorType::f32(&[1, 8]));
+            let y = tape.apply1(layer, &[x, w, b]).unwrap();
+            let loss = tape.apply1(crate::ops::Sum, &[y]).unwrap();
+            let gradient = tape.backward(loss).unwrap()[&w];
+            if reads_gradient {
+                tape.apply1(crate::ops::Sum, &[gradient]).unwrap();
+            }
+            Sgd::record(&mut tape, w, gradient, rates, 1.0).unwrap();
+            let names: Vec<&str> = tape.nodes().iter().map(|node| node.op.name()).collect();
+            (names.contains(&"conv_grad_weight"), names.contains(&"conv_update"), names.contains(&"sgd"))
+        };
+        assert_eq!(record(4, false), (false, true, false));
+        assert_eq!(record(4, true), (true, false, true));
+        assert_eq!(record(8, false), (true, false, true), "24 inputs and 24 weights");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Io, Op, Operand, Tape, TensorType, Var};
 
-static KERNEL: Kernel = kernel!("sgd.wgsl", "linear.wgsl");
+static KERNEL: Kernel = kernel!("sgd.wgsl", "linear.wgsl", "momentum.wgsl");
 const LANES: usize = 64;
 
 /// velocity ← momentum · velocity + (gradient + weight_decay · weights); weights ← weights − rate · scale · velocity.
@@ -44,7 +44,8 @@ impl SgdRates {
 
 impl Sgd {
     /// Records the update of `parameter` by `gradient` at `scale` times the learning rate in `rates` [4], with a new state
-    /// tensor for the velocity.
+    /// tensor for the velocity. Where the operation that computes the gradient can do both ([`Op::with_update`]), and
+    /// nothing else reads it, the gradient is not stored anywhere.
     ///
     /// # Errors
     /// Shapes that differ.
@@ -52,7 +53,13 @@ impl Sgd {
         let ty = tape.ty(parameter).clone();
         let velocity = tape.state(&format!("velocity/{}", tape.name(parameter)), ty);
         let scale = tape.constant("rate scale", &[1], vec![scale]);
-        tape.apply(Sgd, &[parameter, velocity, gradient, rates, scale])?;
+        match tape.take_producer(gradient, |op| op.with_update()) {
+            Some((both, inputs)) => {
+                let inputs = [&[parameter, velocity], inputs.as_slice(), &[rates, scale]].concat();
+                tape.apply_shared(both, &inputs)?
+            }
+            None => tape.apply(Sgd, &[parameter, velocity, gradient, rates, scale])?,
+        };
         Ok(())
     }
 }
@@ -95,14 +102,25 @@ impl Op for Sgd {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let [learning_rate, momentum, weight_decay] = [inputs[3][0], inputs[3][1], inputs[3][2]];
-        let rate = learning_rate * inputs[4][0];
-        let velocity: Vec<f64> = (inputs[0].iter().zip(inputs[1]).zip(inputs[2]))
-            .map(|((weight, velocity), gradient)| momentum * velocity + (gradient + weight_decay * weight))
-            .collect();
-        let weights = inputs[0].iter().zip(&velocity).map(|(weight, v)| weight - rate * v).collect();
-        vec![weights, velocity]
+        let [weights, velocity, gradient, rates, scale] = inputs else { unreachable!("recorded with five inputs") };
+        reference(weights, velocity, gradient, rates, scale)
     }
+}
+
+/// The formula of [`Sgd`]: the new weights and velocity.
+pub(super) fn reference(
+    weights: &[f64],
+    velocity: &[f64],
+    gradient: &[f64],
+    rates: &[f64],
+    scale: &[f64],
+) -> Vec<Vec<f64>> {
+    let rate = rates[0] * scale[0];
+    let velocity: Vec<f64> = (weights.iter().zip(velocity).zip(gradient))
+        .map(|((weight, velocity), gradient)| rates[1] * velocity + (gradient + rates[2] * weight))
+        .collect();
+    let weights = weights.iter().zip(&velocity).map(|(weight, v)| weight - rate * v).collect();
+    vec![weights, velocity]
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ pub fn evaluate(tape: &Tape, given: &HashMap<Var, Vec<f64>>) -> Result<Vec<Vec<f
         let value = match (given.get(&Var(index)), &tensor.origin) {
             (Some(value), _) => value.clone(),
             (None, Origin::Constant(value)) => value.iter().map(|x| f64::from(*x)).collect(),
-            (None, Origin::Computed { .. }) => Vec::new(),
+            (None, Origin::Computed { .. } | Origin::Nowhere) => Vec::new(),
             (None, _) => return Err(Error::Missing(tensor.name.clone())),
         };
-        if !matches!(tensor.origin, Origin::Computed { .. }) && value.len() != tensor.ty.elements() {
+        if !matches!(tensor.origin, Origin::Computed { .. } | Origin::Nowhere) && value.len() != tensor.ty.elements() {
             return Err(Error::Mismatch {
                 name: tensor.name.clone(),
                 expected: vec![tensor.ty.elements()],

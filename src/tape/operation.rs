@@ -3,6 +3,7 @@
 use super::{Error, Tape, TensorType, Var};
 use crate::gpu::{Kernel, Specialization, Target};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Types of the tensors around one recorded operation.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,13 @@ pub trait Op: Debug + Send + Sync {
     /// `(output, input)` pairs that are the same memory: the operation overwrites that input.
     fn in_place(&self) -> &[(usize, usize)] {
         &[]
+    }
+
+    /// For an operation whose one output is the gradient of a parameter: the operation that updates the parameter by it
+    /// ([`crate::ops::Sgd`]) without storing it. Its inputs are weights and velocity, which it overwrites, then this
+    /// operation's, then rates and scale.
+    fn with_update(&self) -> Option<Arc<dyn Op>> {
+        None
     }
 
     /// Multiply-adds and other arithmetic of one run, counted as two floating-point operations each.

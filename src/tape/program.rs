@@ -149,6 +149,7 @@ impl Program {
                     Some(slot) => Placed { bytes, ..slots[*slot].clone() },
                     None => continue,
                 },
+                Origin::Nowhere => continue,
             };
             placed.insert(var, place);
         }

@@ -32,6 +32,8 @@ pub enum Origin {
         /// Index among its outputs.
         output: usize,
     },
+    /// No longer computed: another operation does without ([`Tape::take_producer`]).
+    Nowhere,
 }
 
 #[derive(Debug, Clone)]
@@ -137,6 +139,40 @@ impl Tape {
     /// As [`Tape::apply`].
     pub fn apply1(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Var, Error> {
         Ok(self.apply(op, inputs)?[0])
+    }
+
+    /// Takes the operation off the tape whose only output is `var`, where `replacement` has one for it and nothing reads
+    /// `var`. Returns the replacement, still to be recorded, and the inputs of the operation. `var` has no value then.
+    pub(crate) fn take_producer(
+        &mut self,
+        var: Var,
+        replacement: impl FnOnce(&dyn Op) -> Option<Arc<dyn Op>>,
+    ) -> Option<(Arc<dyn Op>, Vec<Var>)> {
+        let Origin::Computed { node, .. } = *self.origin(var) else { return None };
+        let read = self.nodes.iter().any(|node| node.inputs.contains(&var));
+        if read || self.nodes[node].outputs.len() > 1 {
+            return None;
+        }
+        let replacement = replacement(&*self.nodes[node].op)?;
+        let taken = self.nodes.remove(node);
+        self.tensors[var.0].origin = Origin::Nowhere;
+        self.number_outputs();
+        Some((replacement, taken.inputs))
+    }
+
+    /// A tensor of the same type, for another run of the operation that computes `var`.
+    pub(super) fn duplicate(&mut self, var: Var) -> Var {
+        let Tensor { name, ty, origin, requires_grad } = self.tensors[var.0].clone();
+        self.push(format!("{name} again"), ty, origin, requires_grad)
+    }
+
+    /// Sets the origin of each node's outputs, after nodes were moved.
+    pub(super) fn number_outputs(&mut self) {
+        for (node, recorded) in self.nodes.iter().enumerate() {
+            for (output, var) in recorded.outputs.iter().enumerate() {
+                self.tensors[var.0].origin = Origin::Computed { node, output };
+            }
+        }
     }
 
     /// Type of a tensor.
