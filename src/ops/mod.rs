@@ -3,13 +3,13 @@
 //! | file | kernels | operations |
 //! |---|---|---|
 //! | [`elementwise`] | `elementwise.wgsl`, `reduce.wgsl` | sum, product, ReLU, reduction to one number |
-//! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected |
+//! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl` | convolution: shared, locally shared, unshared, fully connected; the update by its weight gradient |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
 //! | `winograd` | `winograd_*.wgsl` | gradients of the same by Winograd's minimal filtering, where they win |
 //! | [`multi_scale`] | `conv_forward.wgsl` | the DeepID2 layer over two inputs, with its ReLU |
 //! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
 //! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |
-//! | [`sgd`] | `sgd.wgsl` | the parameter update |
+//! | [`sgd`] | `sgd.wgsl` | the update of any other parameter |
 //! | [`max_pool`] | `max_pool.wgsl` | 2×2 max-pool on its own |
 //!
 //! To add one: a `.wgsl` file in `kernels/`, a Rust file here that implements [`crate::tape::Op`], one `pub mod` line below.
