@@ -11,6 +11,11 @@ fn wide(target: &Target) -> bool {
     target.subgroup >= 16
 }
 
+/// Neighbouring pixels that one invocation of the ingest takes.
+pub fn ingest_run(width: usize, target: &Target) -> usize {
+    if target.software { width.min(4) } else { 1 }
+}
+
 /// Lanes that share the sum of a bias gradient.
 pub fn bias_lanes(target: &Target) -> usize {
     if target.subgroup > 1 { target.subgroup } else { 32 }
