@@ -120,6 +120,10 @@ pub enum Error {
     NothingChosen,
     #[error("{picture}: lies in no person's folder; align a folder with a sub-folder per person")]
     NoPerson { picture: PathBuf },
+    #[error(
+        "the networks were trained on everybody (--validation-fraction 0): nobody is left to choose vectors and a threshold on; train them with a share of the people held out, such as 0.2"
+    )]
+    NobodyHeldOut,
     #[error("{path}: not a choice of vectors ({message}); give a file that `deepid2 select` made")]
     NotSelection { path: PathBuf, message: String },
     #[error(

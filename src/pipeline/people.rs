@@ -42,8 +42,11 @@ impl People {
     /// The people of `faces`, split as training splits them.
     ///
     /// # Errors
-    /// Faces that lie in no person's folder, or too few people to split.
+    /// Faces that lie in no person's folder, nobody held out, or too few people to split.
     pub fn of(faces: &AlignedFaces, held_out: HoldOut) -> Result<Self, Error> {
+        if held_out.fraction == 0.0 {
+            return Err(Error::NobodyHeldOut);
+        }
         let mut by_name: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
         for face in faces.faces() {
             let Some((person, _)) = face.face.picture.split_once('/') else {
@@ -168,7 +171,7 @@ mod tests {
             People::of(&AlignedFaces::open(folder.path()).unwrap(), HoldOut { seed: 1, fraction }).unwrap_err()
         };
         assert!(people(0.2).to_string().contains("3 identities cannot be split"));
-        assert!(people(0.0).to_string().contains("--validation-fraction 0"));
+        assert!(people(0.0).to_string().contains("--validation-fraction 0): nobody is left"));
         std::fs::write(folder.path().join(INDEX), Entry::Face(Box::new(face("alone.png", 0))).to_line()).unwrap();
         let message = people(0.2).to_string();
         assert!(message.contains("alone.png: lies in no person's folder"), "{message}");
