@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +94,22 @@ impl FolderLock {
     }
 }
 
+/// How long a lock is waited for: the processes that a killed run had started end a moment after it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Locks the open file or folder `path` until it is closed. Where the system has no locks, nothing is locked.
 ///
 /// # Errors
-/// Another holder.
+/// Another holder, who does not let go within three seconds.
 pub fn lock(file: &File, path: &Path) -> Result<(), Error> {
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy { path: path.into() }),
-        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(()),
+    let begun = Instant::now();
+    while let Err(std::fs::TryLockError::WouldBlock) = file.try_lock() {
+        if begun.elapsed() > PATIENCE {
+            return Err(Error::Busy { path: path.into() });
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
+    Ok(())
 }
 
 /// Writes `bytes` to the file `path`, in whole or not at all.
