@@ -53,7 +53,7 @@ impl Sgd {
         let ty = tape.ty(parameter).clone();
         let velocity = tape.state(&format!("velocity/{}", tape.name(parameter)), ty);
         let scale = tape.constant("rate scale", &[1], vec![scale]);
-        match tape.take_producer(gradient, |op| op.with_update()) {
+        match tape.take_for_update(gradient) {
             Some((both, inputs)) => {
                 let inputs = [&[parameter, velocity], inputs.as_slice(), &[rates, scale]].concat();
                 tape.apply_shared(both, &inputs)?

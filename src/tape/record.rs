@@ -32,7 +32,7 @@ pub enum Origin {
         /// Index among its outputs.
         output: usize,
     },
-    /// No longer computed: another operation does without ([`Tape::take_producer`]).
+    /// No longer computed: the update does without ([`Op::with_update`]).
     Nowhere,
 }
 
@@ -141,23 +141,20 @@ impl Tape {
         Ok(self.apply(op, inputs)?[0])
     }
 
-    /// Takes the operation off the tape whose only output is `var`, where `replacement` has one for it and nothing reads
-    /// `var`. Returns the replacement, still to be recorded, and the inputs of the operation. `var` has no value then.
-    pub(crate) fn take_producer(
-        &mut self,
-        var: Var,
-        replacement: impl FnOnce(&dyn Op) -> Option<Arc<dyn Op>>,
-    ) -> Option<(Arc<dyn Op>, Vec<Var>)> {
-        let Origin::Computed { node, .. } = *self.origin(var) else { return None };
-        let read = self.nodes.iter().any(|node| node.inputs.contains(&var));
+    /// Takes the operation off the tape whose only output is `gradient`, where it can be done with the update
+    /// ([`Op::with_update`]) and nothing reads `gradient`. Returns the operation that does both, still to be recorded, and
+    /// the inputs of the one taken. `gradient` has no value then.
+    pub(crate) fn take_for_update(&mut self, gradient: Var) -> Option<(Arc<dyn Op>, Vec<Var>)> {
+        let Origin::Computed { node, .. } = *self.origin(gradient) else { return None };
+        let read = self.nodes.iter().any(|node| node.inputs.contains(&gradient));
         if read || self.nodes[node].outputs.len() > 1 {
             return None;
         }
-        let replacement = replacement(&*self.nodes[node].op)?;
+        let both = self.nodes[node].op.with_update()?;
         let taken = self.nodes.remove(node);
-        self.tensors[var.0].origin = Origin::Nowhere;
+        self.tensors[gradient.0].origin = Origin::Nowhere;
         self.number_outputs();
-        Some((replacement, taken.inputs))
+        Some((both, taken.inputs))
     }
 
     /// A tensor of the same type, for another run of the operation that computes `var`.

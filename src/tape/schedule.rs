@@ -30,7 +30,8 @@ impl Tape {
 
     /// Computes `var` again right before the last operation that reads it, so that its memory serves others in between: for
     /// a large tensor that is cheap to compute from what stays in memory anyway. Results do not change. Nothing is done
-    /// where the host or a parameter gives `var`, or one operation reads it.
+    /// where the host or a parameter gives `var`, or one operation reads it. What it is computed from must not be overwritten
+    /// before.
     pub fn recompute(&mut self, var: Var) {
         let Origin::Computed { node, output } = *self.origin(var) else { return };
         let readers = self.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&var));
