@@ -1,10 +1,11 @@
 //! Convolution + bias + ReLU + 2×2 max-pool in one pass, and gradients that use the pool's sparsity
-//! (`kernels/conv_pool_*.wgsl`) or, where that is faster, Winograd's domain ([`super::winograd`]).
+//! (`kernels/conv_pool_*.wgsl`, [`super::conv_pool_windows`]) or, where that is faster, Winograd's domain
+//! ([`super::winograd`]).
 
 use super::conv::reference;
 use super::geometry::{ConvGeometry, Sharing, codes};
 use super::max_pool::CODE_SHUT;
-use super::{flat_workgroups, reduce, tuning, winograd};
+use super::{conv_pool_windows, flat_workgroups, reduce, tuning, winograd};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -104,14 +105,19 @@ impl Op for ConvPool {
         let geometry = self.geometry(tape.ty(grad.inputs[0]))?;
         let (input, weights, code) = (grad.inputs[0], grad.inputs[1], grad.outputs[1]);
         let mut gradients = vec![None; 3];
-        if grad.wanted[1] {
-            gradients[1] = Some(tape.apply1(ConvPoolGradWeight { geometry }, &[input, upstream, code])?);
+        // The gradient of the input reads the weights, that of the weights the input: the larger of the two is let go of
+        // (the weights' gradient by its update) before the other's gradient is there.
+        let weights_first = tape.ty(input).elements() > geometry.weights().elements();
+        for of_weights in [weights_first, !weights_first] {
+            if of_weights && grad.wanted[1] {
+                gradients[1] = Some(tape.apply1(ConvPoolGradWeight { geometry }, &[input, upstream, code])?);
+            }
+            if !of_weights && grad.wanted[0] {
+                gradients[0] = Some(tape.apply1(ConvPoolGradData { geometry }, &[weights, upstream, code])?);
+            }
         }
         if grad.wanted[2] {
             gradients[2] = Some(tape.apply1(ConvPoolGradBias { geometry }, &[upstream, code])?);
-        }
-        if grad.wanted[0] {
-            gradients[0] = Some(tape.apply1(ConvPoolGradData { geometry }, &[weights, upstream, code])?);
         }
         Ok(gradients)
     }
@@ -246,14 +252,10 @@ impl Op for ConvPoolGradData {
         Ok(vec![TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])])
     }
 
-    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        if tuning::winograd(&self.geometry, target) { vec![winograd::filters(&self.geometry)] } else { vec![] }
-    }
-
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
-        if tuning::winograd(&self.geometry, target) {
-            return winograd::grad_data(geometry, target);
+        if tuning::window_by_window(geometry, target) {
+            return conv_pool_windows::grad_data(geometry, target);
         }
         let tile = tuning::conv_pool_grad_data(geometry, target);
         // Pooling windows along an axis that a 2×2 block of inputs depends on.
@@ -305,6 +307,7 @@ fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::Sum;
     use crate::ops::testing::{Case, Tensor, check, gpu_outputs, tensor};
     use proptest::prelude::*;
 
@@ -360,6 +363,24 @@ mod tests {
         let out = gpu_outputs(&Case::new(conv, case));
         assert!(out[0].iter().all(|value| *value > 0.0));
         assert_eq!(out[1], vec![0.0; 64]);
+    }
+
+    #[test]
+    fn the_larger_of_input_and_weights_is_let_go_of_first() {
+        // 2·8·8·4 inputs against 2·9·4 weights, 1·4·4·1 against 1·9·4.
+        for (dims, first) in [([2, 8, 8, 4], "conv_pool_grad_weight"), ([1, 4, 4, 1], "conv_pool_grad_data")] {
+            let conv = ConvPool { out_channels: 4, kernel: 3, sharing: Sharing::Everywhere };
+            let geometry = conv.geometry(&TensorType::f32(&dims)).unwrap();
+            let mut tape = Tape::new();
+            let parameters = [TensorType::f32(&dims), geometry.weights(), geometry.bias()];
+            let parameters = parameters.map(|ty| tape.parameter("parameter", ty));
+            let outputs = tape.apply(conv, &parameters).unwrap();
+            let loss = tape.apply1(Sum, &[outputs[0]]).unwrap();
+            tape.backward(loss).unwrap();
+            let gradient =
+                tape.nodes().iter().map(|node| node.op.name()).find(|name| name.starts_with("conv_pool_grad"));
+            assert_eq!(gradient, Some(first), "{dims:?}");
+        }
     }
 
     #[test]

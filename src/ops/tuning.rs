@@ -3,7 +3,7 @@
 //! Every choice here changes speed only, and the order of summation within the documented tolerance.
 
 use super::geometry::ConvGeometry;
-use super::winograd;
+use super::{conv_pool_windows, winograd};
 use crate::gpu::Target;
 
 /// Whether lanes that share loads are 16, so that a load serves twice the multiply-adds.
@@ -134,15 +134,27 @@ pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> Weight
     WeightTile { lanes: image_lanes(geometry, target), taps, channels, splits }
 }
 
-/// Whether the gradients through the pool are taken in Winograd's domain instead of directly, by class of adapter.
+/// Whether the weight gradient through the pool is taken in Winograd's domain instead of directly, by class of adapter.
 /// Milliseconds at batch 128, direct / Winograd:
 ///
-/// | adapter | weights of conv1 (4×4) | conv2 | conv3 | data of conv2 | conv3 |
-/// |---|---|---|---|---|---|
-/// | software, lanes share loads (lavapipe) | 16.4 / 19.5 | 24 / 18 | 23 / 16 | 27 / 22 | 18.6 / 10.7 |
-/// | hardware | not measured: direct | | | | |
+/// | adapter | conv1 (4×4) | conv2 | conv3 |
+/// |---|---|---|---|
+/// | software, lanes share loads (lavapipe, 8 lanes) | 16.4 / 19.5 | 24 / 18 | 23 / 16 |
+/// | hardware | not measured: direct | | |
 pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
     target.subgroup >= 8 && geometry.kernel == winograd::KERNEL
+}
+
+/// Whether the data gradient through the pool goes a window at a time, with the filter entry chosen by the maximum's
+/// place, instead of a block of inputs at a time, with the gradient expanded. Milliseconds at batch 128, blocks / windows:
+///
+/// | adapter | conv2 | conv3 |
+/// |---|---|---|
+/// | software, lanes share loads (lavapipe, 8 lanes) | 15.5 / 12.6 | 10.8 / 5.8 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | 8.3 / 8.2 | 6.1 / 3.9 |
+/// | hardware | not measured: blocks | |
+pub fn window_by_window(geometry: &ConvGeometry, target: &Target) -> bool {
+    target.subgroup >= 8 && geometry.kernel == conv_pool_windows::KERNEL
 }
 
 /// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.
@@ -162,8 +174,7 @@ pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightT
     WeightTile { lanes, taps, channels, splits }
 }
 
-/// Data gradient in Winograd's domain; `channels` counts vectors of four input channels. Larger tiles leave the
-/// instruction cache: 5 vectors take 1.3 (conv2) and 1.5 times (conv3) as long as one.
-pub fn winograd_grad_data(target: &Target) -> ImageTile {
-    ImageTile { lanes: target.subgroup, image_vecs: 1, channels: 1 }
+/// Data gradient a window at a time. Larger tiles leave the instruction cache: 8 channels take 1.35 times as long as 4.
+pub fn conv_pool_grad_data_windows(target: &Target) -> ImageTile {
+    ImageTile { lanes: target.subgroup, image_vecs: 1, channels: 4 }
 }

@@ -1,27 +1,24 @@
-//! Gradients of convolution + ReLU + 2×2 max-pool by Winograd's minimal filtering (`kernels/winograd_*.wgsl`): a pooling
-//! window is the 2×2 output of one Winograd tile, which takes 16 multiplications for a 3×3 filter instead of 36.
+//! Weight gradient of convolution + ReLU + 2×2 max-pool by Winograd's minimal filtering
+//! (`kernels/winograd_grad_weight.wgsl`): a pooling window is the 2×2 output of one Winograd tile, which takes 16
+//! multiplications for a 3×3 filter instead of 36.
 //!
-//! [`super::conv_pool`] uses these dispatches where [`super::tuning`] says that they win.
+//! [`super::conv_pool`] uses it where [`super::tuning`] says that it wins.
 
 use super::conv_pool::constants;
 use super::geometry::ConvGeometry;
-use super::{flat_workgroups, reduce, tuning};
-use crate::gpu::{Kernel, Specialization, Target};
+use super::{reduce, tuning};
+use crate::gpu::{Kernel, Target};
 use crate::kernel;
-use crate::tape::{Dispatch, Operand, TensorType};
+use crate::tape::{Dispatch, Operand};
 
-static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd3.wgsl", "winograd.wgsl");
-static GRAD_DATA: Kernel = kernel!("winograd_grad_data.wgsl", "zero.wgsl", "winograd3.wgsl", "winograd.wgsl");
 static GRAD_WEIGHT: Kernel = kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
-/// Side of the square filters that the kernels take.
+/// Side of the square filters that the kernel takes.
 pub const KERNEL: usize = 3;
 /// Side of a Winograd tile: the inputs that the 2×2 outputs of a window depend on.
 const SIDE: usize = KERNEL + 1;
 /// Places in a tile.
 const AREA: usize = SIDE * SIDE;
-/// Output channels that a step of the data gradient takes; it divides 4, to which their number is rounded up.
-const DEPTH: usize = 2;
 
 /// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning
 /// splits it.
@@ -46,63 +43,4 @@ pub fn grad_weight(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
         bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), parts],
         workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
     })
-}
-
-const FILTER_LANES: usize = 32;
-
-/// The type of transformed filters, [tiles, output channels rounded up to 4, tile area, input channels rounded up to 4].
-pub fn filters(geometry: &ConvGeometry) -> TensorType {
-    TensorType::f32(&[geometry.tiles(), geometry.out_vecs() * 4, AREA, geometry.in_channels.next_multiple_of(4)])
-}
-
-/// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0, by way of the
-/// transformed filters in scratch 0.
-pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
-    let tile = tuning::winograd_grad_data(target);
-    let in_vecs = geometry.in_channels.div_ceil(4);
-    let elements = geometry.tiles() * geometry.out_vecs() * 4 * in_vecs;
-    let mut dispatches = vec![Dispatch {
-        kernel: &FILTER,
-        entry: "by_output",
-        specialization: Specialization::constants(&[
-            ("IN_CHANNELS", geometry.in_channels),
-            ("IN_VECS", in_vecs),
-            ("OUT_VECS", geometry.out_vecs()),
-            ("ELEMENTS", elements),
-            ("LANES", FILTER_LANES),
-        ]),
-        bindings: vec![Operand::In(0), Operand::Scratch(0)],
-        workgroups: flat_workgroups(elements, FILTER_LANES, target),
-    }];
-    let windows = geometry.out_height / 2;
-    for (parity, rows) in [(0, windows.div_ceil(2)), (1, windows / 2)] {
-        if rows == 0 {
-            continue;
-        }
-        let specialization = constants(geometry).with(&[
-            ("IN_VECS", in_vecs),
-            ("CHANNEL_VECS", tile.channels),
-            ("CHANNELS", tile.channels * 4),
-            ("SUMS", tile.channels * 4 * AREA),
-            ("KEPT", tile.channels * 4 * SIDE * 2),
-            ("DEPTH", DEPTH),
-            ("PARITY", parity),
-            ("ROWS", rows),
-            ("LANES", tile.lanes),
-            ("SUBGROUP", tile.lanes),
-            ("HELD", (AREA * tile.channels).div_ceil(tile.lanes)),
-        ]);
-        dispatches.push(Dispatch {
-            kernel: &GRAD_DATA,
-            entry: "grad_data",
-            specialization,
-            bindings: vec![Operand::Scratch(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
-            workgroups: [
-                geometry.batch_vecs().div_ceil(tile.lanes) as u32,
-                (in_vecs.div_ceil(tile.channels) * rows) as u32,
-                1,
-            ],
-        });
-    }
-    dispatches
 }
