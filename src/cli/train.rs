@@ -102,7 +102,7 @@ pub struct TrainArgs {
     /// Momentum of SGD [default: 0.9]
     #[arg(long, allow_negative_numbers = true)]
     momentum: Option<f32>,
-    /// Weight decay [default: 0.0005]
+    /// Weight decay [default: 0.002]
     #[arg(long, allow_negative_numbers = true)]
     weight_decay: Option<f32>,
     /// Factor of the learning rate of tensors whose names start with TENSORS, such as softmax=2; may be repeated

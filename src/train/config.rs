@@ -115,7 +115,7 @@ impl Default for TrainConfig {
             signal: Signal::L2,
             margin_every: 6_400,
             momentum: 0.9,
-            weight_decay: 5e-4,
+            weight_decay: 2e-3,
             validation_fraction: 0.2,
             validation_pairs: 4_000,
             validate_every: 1,
@@ -195,7 +195,7 @@ impl TrainConfig {
             (0.0..1.0).contains(&self.weight_decay),
             "--weight-decay",
             self.weight_decay.to_string(),
-            "a number from 0 to below 1, such as 0.0005",
+            "a number from 0 to below 1, such as 0.002",
         )?;
         setting(
             (0.0..1.0).contains(&self.validation_fraction),
