@@ -367,9 +367,11 @@ mod tests {
 
     #[test]
     fn the_larger_of_input_and_weights_is_let_go_of_first() {
-        // 2·8·8·4 inputs against 2·9·4 weights, 1·4·4·1 against 1·9·4.
-        for (dims, first) in [([2, 8, 8, 4], "conv_pool_grad_weight"), ([1, 4, 4, 1], "conv_pool_grad_data")] {
-            let conv = ConvPool { out_channels: 4, kernel: 3, sharing: Sharing::Everywhere };
+        // 2·8·8·4 inputs against 2·9·4 weights, 1·4·4·4 against 1·9·8.
+        for (dims, out_channels, first) in
+            [([2, 8, 8, 4], 4, "conv_pool_grad_weight"), ([1, 4, 4, 4], 8, "conv_pool_grad_data")]
+        {
+            let conv = ConvPool { out_channels, kernel: 3, sharing: Sharing::Everywhere };
             let geometry = conv.geometry(&TensorType::f32(&dims)).unwrap();
             let mut tape = Tape::new();
             let parameters = [TensorType::f32(&dims), geometry.weights(), geometry.bias()];
