@@ -140,6 +140,7 @@ pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> Weight
 /// | adapter | conv1 (4×4) | conv2 | conv3 |
 /// |---|---|---|---|
 /// | software, lanes share loads (lavapipe, 8 lanes) | 16.4 / 19.5 | 24 / 18 | 23 / 16 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | | 11.8 / 8.6 | 14.9 / 7.3 |
 /// | hardware | not measured: direct | | |
 pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
     target.subgroup >= 8 && geometry.kernel == winograd::KERNEL
