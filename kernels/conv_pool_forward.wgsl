@@ -120,8 +120,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             if (image < BATCH_VECS && o < OUT_CHANNELS) {
                 let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
                 pooled[index] = select(best, vec4f(0.0), shut);
-                let codes = select(best_code, vec4u(4u), shut) << vec4u(0u, 8u, 16u, 24u);
-                code[index] = codes.x | codes.y | codes.z | codes.w;
+                code[index] = pack_codes(select(best_code, vec4u(4u), shut));
             }
         }
     }

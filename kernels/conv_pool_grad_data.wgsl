@@ -119,7 +119,7 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                     let qc = clamp(q, CELLS - 1u, POOLED_WIDTH + CELLS - 2u) - (CELLS - 1u);
                     let index = ((o * POOLED_HEIGHT + pc) * POOLED_WIDTH + qc) * BATCH_VECS + n;
                     let g = select(vec4f(0.0), upstream[index], inside);
-                    let codes = (vec4u(code[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+                    let codes = unpack_codes(code[index]);
                     for (var a = 0u; a < 2u; a++) { // unroll
                         for (var b = 0u; b < 2u; b++) { // unroll
                             dz[(2u * r + a) * EXPANDED + 2u * s + b] = select(vec4f(0.0), g, codes == vec4u(2u * a + b));

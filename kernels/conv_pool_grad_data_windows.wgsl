@@ -1,9 +1,9 @@
 // Gradient of convolution + ReLU + 2×2 max-pool with respect to its input, a pooling window at a time, using the pool's
 // sparsity: of the four convolution outputs of a window only the maximum's has a gradient.
 //
-//   (a, b)                   = position of the maximum, from code[o, p, q, n]
-//   patch[c, p, q, n][i', j] = Σ_o weights[t, (c, i' − a, j − b), o] · upstream[o, p, q, n]   PATCH × PATCH inputs at (2p, 2q)
-//   grad[c, y, x, n]         = Σ of the patches that reach (y, x)
+//   (a, b)                  = position of the maximum, from code[o, p, q, n]
+//   patch[c, p, q, n][i, j] = Σ_o weights[t, (c, i − a, j − b), o] · upstream[o, p, q, n]   PATCH × PATCH inputs at (2p, 2q)
+//   grad[c, y, x, n]        = Σ of the patches that reach (y, x)
 //
 // The maximum's place differs from image to image, and so does the filter entry that an input meets. Along columns the
 // entry is chosen by selects; along rows the gradient is split into one of upper and one of lower maxima, one of them 0.
@@ -96,7 +96,7 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                 // Weights beyond OUT_CHANNELS are zero: any finite gradient will do there.
                 let o = min(v * 2u + k, OUT_CHANNELS - 1u);
                 let index = ((o * POOLED_HEIGHT + p) * POOLED_WIDTH + q) * BATCH_VECS + n;
-                let codes = (vec4u(code[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+                let codes = unpack_codes(code[index]);
                 let upper = select(vec4f(0.0), upstream[index], codes < vec4u(2u));
                 let lower = select(vec4f(0.0), upstream[index], (codes & vec4u(2u)) == vec4u(2u));
                 let right = (codes & vec4u(1u)) == vec4u(1u);

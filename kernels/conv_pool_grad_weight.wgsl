@@ -120,7 +120,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
                 for (var k = 0u; k < OUT_TILE; k++) { // unroll
                     let o = min(first_out + k, OUT_CHANNELS - 1u);
                     let index = ((o * POOLED_HEIGHT + p) * POOLED_WIDTH + q) * BATCH_VECS + n;
-                    let codes = (vec4u(code[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+                    let codes = unpack_codes(code[index]);
                     let g = select(upstream[index], vec4f(0.0), (codes == vec4u(4u)) | vec4<bool>(image >= BATCH_VECS));
                     let down = (codes & vec4u(2u)) != vec4u(0u);
                     let right = (codes & vec4u(1u)) != vec4u(0u);
@@ -169,7 +169,7 @@ fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
             if (p >= POOLED_HEIGHT || q >= POOLED_WIDTH) { continue; }
             for (var n = lane; n < BATCH_VECS; n += LANES) {
                 let index = ((o * POOLED_HEIGHT + p) * POOLED_WIDTH + q) * BATCH_VECS + n;
-                let codes = (vec4u(bias_code[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+                let codes = unpack_codes(bias_code[index]);
                 sum += dot(select(bias_upstream[index], vec4f(0.0), codes == vec4u(4u)), vec4f(1.0));
             }
         }

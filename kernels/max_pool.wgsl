@@ -39,8 +39,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
         best_code = select(best_code, vec4u(at), later);
     }
     pooled[index] = best;
-    let codes = best_code << vec4u(0u, 8u, 16u, 24u);
-    code[index] = codes.x | codes.y | codes.z | codes.w;
+    code[index] = pack_codes(best_code);
 }
 
 @group(0) @binding(0) var<storage, read> upstream: array<vec4f>;
@@ -52,7 +51,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
     let index = linear_index(group, groups, lane, LANES);
     if (index >= ELEMENTS) { return; }
     let start = corner(index);
-    let codes = (vec4u(recorded[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+    let codes = unpack_codes(recorded[index]);
     for (var at = 0u; at < 4u; at++) {
         grad[start + (at / 2u * 2u * POOLED_WIDTH + at % 2u) * BATCH_VECS] = select(vec4f(0.0), upstream[index], codes == vec4u(at));
     }

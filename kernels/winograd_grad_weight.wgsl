@@ -95,7 +95,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
                     for (var k = 0u; k < OUT_TILE; k++) { // unroll
                         let o = min(first_out + k * SUBGROUP + lane, OUT_CHANNELS - 1u);
                         let index = ((o * POOLED_HEIGHT + p) * POOLED_WIDTH + q) * BATCH_VECS + n;
-                        let codes = (vec4u(code[index]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
+                        let codes = unpack_codes(code[index]);
                         let d = transform_pooled_gradient(upstream[index], select(vec4u(4u), codes, counts));
                         for (var c = 0u; c < IN_TILE; c++) { // unroll
                             var v: array<vec4f, TILE_AREA>;

@@ -10,9 +10,9 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl");
-static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "zero.wgsl", "total.wgsl");
+static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "codes.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl", "codes.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
 
 /// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
 /// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4

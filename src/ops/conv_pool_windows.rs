@@ -10,7 +10,7 @@ use crate::gpu::{Kernel, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Operand};
 
-static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data_windows.wgsl", "zero.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data_windows.wgsl", "zero.wgsl", "codes.wgsl");
 
 /// Side of the square filters that the kernel takes.
 pub const KERNEL: usize = 3;

@@ -6,7 +6,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static KERNEL: Kernel = kernel!("max_pool.wgsl", "linear.wgsl");
+static KERNEL: Kernel = kernel!("max_pool.wgsl", "linear.wgsl", "codes.wgsl");
 const LANES: usize = 64;
 
 /// Code of a pooled value that no gradient passes.

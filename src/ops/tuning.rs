@@ -11,6 +11,11 @@ fn wide(target: &Target) -> bool {
     target.subgroup >= 16
 }
 
+/// Whether lanes share loads by broadcasts, which the kernels of a pooling window at a time are made for.
+fn lanes_share_loads(target: &Target) -> bool {
+    target.subgroup >= 8
+}
+
 /// Neighbouring pixels that one invocation of the ingest takes.
 pub fn ingest_run(width: usize, target: &Target) -> usize {
     if target.software { width.min(4) } else { 1 }
@@ -143,7 +148,7 @@ pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> Weight
 /// | software, lanes share loads (lavapipe, 16 lanes) | | 11.8 / 8.6 | 14.9 / 7.3 |
 /// | hardware | not measured: direct | | |
 pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
-    target.subgroup >= 8 && geometry.kernel == winograd::KERNEL
+    lanes_share_loads(target) && geometry.kernel == winograd::KERNEL
 }
 
 /// Whether the data gradient through the pool goes a window at a time, with the filter entry chosen by the maximum's
@@ -155,7 +160,7 @@ pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
 /// | software, lanes share loads (lavapipe, 16 lanes) | 8.3 / 8.2 | 6.1 / 3.9 |
 /// | hardware | not measured: blocks | |
 pub fn window_by_window(geometry: &ConvGeometry, target: &Target) -> bool {
-    target.subgroup >= 8 && geometry.kernel == conv_pool_windows::KERNEL
+    lanes_share_loads(target) && geometry.kernel == conv_pool_windows::KERNEL
 }
 
 /// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.

@@ -11,7 +11,8 @@ use crate::gpu::{Kernel, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Operand};
 
-static GRAD_WEIGHT: Kernel = kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_WEIGHT: Kernel =
+    kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
 /// Side of the square filters that the kernel takes.
 pub const KERNEL: usize = 3;
