@@ -8,7 +8,7 @@
 #   DEEPID2=…   the binary (default target/release/deepid2; `strip` makes it a sixth as large)
 #   LOADER=…    a folder with libvulkan.so.1, where the system has none (apt-get download libvulkan1; dpkg -x it)
 #   PYTHON=…    a Python that has PyTorch with CUDA (default python3)
-#   BURN=…      benches/peers/deepid2_burn.rs, built with --features cuda (default: left out)
+#   BURN=…      benches/peers/deepid2_burn.rs, built with --features wgpu,cuda (default: left out)
 #   ADAPTER=…   as --adapter (default: the most capable)
 #   SHORT=1     small batches and few repeats: tries the script itself on a slow machine
 #   LIMIT=450   seconds after which nothing new is started
@@ -65,7 +65,7 @@ keep() {
         say "$name: left out, $LIMIT s are over"
         return
     fi
-    timeout 150 "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    timeout 120 "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
     if [ -s "$SCRATCH/out" ]; then
         cp "$SCRATCH/out" "$OUT/.$DAY-gpu-$name.tmp" && mv "$OUT/.$DAY-gpu-$name.tmp" "$file"
     fi
@@ -117,25 +117,31 @@ else
     fi
     for batch in "${batches[@]}"; do
         compare "torch-$batch-eager" "$batch" "$rounds" --
-        [ "$device" = cuda ] || continue
-        compare "torch-$batch-graphs" "$batch" "$rounds" -- "${graphs[@]}"
-        compare "torch-$batch-graphs-tf32" "$batch" 1 -- "${graphs[@]}" --tf32
     done
-    compare "torch-$large-extraction" "$large" "$rounds" --forward-only -- --forward-only "${graphs[@]}"
-    compare "torch-$large-channels-last" "$large" 1 -- "${graphs[@]}" --channels-last
     if [ "$device" = cuda ]; then
+        for batch in "${batches[@]}"; do
+            compare "torch-$batch-graphs" "$batch" "$rounds" -- "${graphs[@]}"
+            compare "torch-$batch-graphs-tf32" "$batch" 1 -- "${graphs[@]}" --tf32
+        done
         compare "torch-$large-channels-last-tf32" "$large" 1 -- "${graphs[@]}" --channels-last --tf32
         compare "torch-$large-eager-tf32" "$large" 1 -- --tf32
-        compare "torch-256-compile" 256 1 -- --compile
-        compare "torch-256-compile-tf32" 256 1 -- --compile --tf32
     fi
+    compare "torch-$large-extraction" "$large" "$rounds" --forward-only -- --forward-only "${graphs[@]}"
+    compare "torch-$large-channels-last" "$large" 1 -- "${graphs[@]}" --channels-last
 fi
 
 if [ -x "${BURN:-}" ]; then
-    bench burn-cuda compare --json --batch "$small" --identities "$ids" --rounds 1 "${pace[@]}" -- \
-        "$BURN" --device cuda --batch "$small" --ids "$ids"
+    for backend in cuda wgpu; do
+        bench "burn-$backend" compare --json --batch "$small" --identities "$ids" --rounds 1 "${pace[@]}" \
+            --name "Burn $backend" -- "$BURN" --device "$backend" --batch "$small" --ids "$ids"
+    done
 else
-    say "Burn: not brought along; build benches/peers/deepid2_burn.rs with --features cuda and name it in BURN"
+    say "Burn: not brought along; build benches/peers/deepid2_burn.rs with --features wgpu,cuda and name it in BURN"
+fi
+
+if [ "${device:-}" = cuda ]; then
+    compare "torch-256-compile" 256 1 -- --compile
+    compare "torch-256-compile-tf32" 256 1 -- --compile --tf32
 fi
 
 if [ "$SECONDS" -lt "$LIMIT" ]; then

@@ -1,6 +1,6 @@
 // What the adapter's arithmetic and its memory give a kernel that does nothing else: the ceilings of all others.
 //
-//   multiply_add:  y[i] = Σ_{c < CHAINS} s_c;  s_c = x[i] + c, then STEPS · ROUNDS times s_c ← s_c · FACTOR + TERM
+//   multiply_add:  y[i] = Σ_{c < CHAINS} s_c;  s_c = x[i] / (c + 2), then STEPS · ROUNDS times s_c ← s_c² + TERM
 //   copy:          y[i] = x[i]
 //
 // x, y: flat arrays of vec4f, VECS of them.
@@ -15,9 +15,9 @@ const CHAINS: u32 = 1u;
 const ROUNDS: u32 = 1u;
 const STEPS: u32 = 16u;
 const COPIES: u32 = 1u;
-// Exact in f32; the fixed point is 1, so that no number of rounds ends in numbers that are slow to compute with.
-const FACTOR = 0.96875;
-const TERM = 0.03125;
+// A square, because compilers fold steps that are linear in s into one. From |s| < 0.85 on it goes to the fixed point
+// 0.146, so that no number of rounds ends in numbers that are slow to compute with.
+const TERM = 0.125;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
@@ -28,12 +28,12 @@ fn multiply_add(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
     if (i >= VECS) { return; }
     var sums: array<vec4f, CHAINS>;
     for (var c = 0u; c < CHAINS; c++) { // unroll
-        sums[c] = x[i] + f32(c);
+        sums[c] = x[i] / f32(c + 2u);
     }
     for (var round = 0u; round < ROUNDS; round++) {
         for (var step = 0u; step < STEPS; step++) { // unroll
             for (var c = 0u; c < CHAINS; c++) { // unroll
-                sums[c] = sums[c] * FACTOR + TERM;
+                sums[c] = sums[c] * sums[c] + TERM;
             }
         }
     }

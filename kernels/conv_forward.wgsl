@@ -13,7 +13,9 @@
 // at each tap. The weights of a tap are the same for all lanes: each of SUBGROUP lanes loads a share of them and
 // broadcasts it, so IMAGE_VECS + CHANNEL_VECS / SUBGROUP loads meet in 16·IMAGE_VECS·CHANNEL_VECS multiply-adds. DEPTH
 // taps, a divisor of their number, are taken at once: where registers spill, each sum is then spilled that much less.
-// x: images, y: (channel block, position).
+// A layer of many inputs and few outputs would not fill a large GPU: there PARTS workgroups share a sum over taps, each a
+// range of them, and write partial sums from number FIRST_PART on, which reduce.wgsl adds. x: images, y: (part, channel
+// block, position).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -37,6 +39,8 @@ const SUBGROUP: u32 = 1u;
 const DEPTH: u32 = 1u;
 const HELD: u32 = 1u; // DEPTH · CHANNEL_VECS / SUBGROUP, rounded up
 const LOADED: u32 = 1u; // DEPTH · IMAGE_VECS
+const PARTS: u32 = 1u;
+const FIRST_PART: u32 = 0u;
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
@@ -48,7 +52,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let positions = OUT_HEIGHT * OUT_WIDTH;
     let y = group.y % positions / OUT_WIDTH;
     let x = group.y % positions % OUT_WIDTH;
-    let first = group.y / positions * CHANNEL_VECS;
+    let blocks = (OUT_VECS + CHANNEL_VECS - 1u) / CHANNEL_VECS;
+    let first = group.y / positions % blocks * CHANNEL_VECS;
+    // A constant where there is one part, as the loop's length is below: compilers then unroll it.
+    let part = select(0u, group.y / (positions * blocks), PARTS > 1u);
     let tile = y / TILE_HEIGHT * TILES_X + x / TILE_WIDTH;
 
     // Where this lane's share of the weights of DEPTH taps lies: slots (tap, vector of output channels).
@@ -62,7 +69,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         let b = bias[tile * OUT_VECS + min(first + v, OUT_VECS - 1u)];
         for (var k = 0u; k < 4u; k++) { // unroll
             for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                sums[(v * 4u + k) * IMAGE_VECS + m] = vec4f(b[k]);
+                sums[(v * 4u + k) * IMAGE_VECS + m] = select(vec4f(0.0), vec4f(b[k]), FIRST_PART + part == 0u);
                 let o = (first + v) * 4u + k;
                 let n = (group.x * IMAGE_VECS + m) * LANES + lane;
                 if (ADDS == 1u && n < BATCH_VECS && o < OUT_CHANNELS) {
@@ -71,7 +78,11 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             }
         }
     }
-    for (var step = 0u; step < IN_CHANNELS * KERNEL * KERNEL / DEPTH; step++) {
+    let steps = IN_CHANNELS * KERNEL * KERNEL / DEPTH;
+    let share = (steps + PARTS - 1u) / PARTS;
+    for (var turn = 0u; turn < share; turn++) {
+        let step = part * share + turn;
+        if (share * PARTS != steps && step >= steps) { break; }
         var held: array<vec4f, HELD>;
         for (var h = 0u; h < HELD; h++) { // unroll
             held[h] = weights[(tile * IN_CHANNELS * KERNEL * KERNEL + step * DEPTH) * OUT_VECS + offsets[h]];
@@ -109,8 +120,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
                 let n = (group.x * IMAGE_VECS + m) * LANES + lane;
                 if (n < BATCH_VECS && o < OUT_CHANNELS) {
                     let sum = sums[(v * 4u + k) * IMAGE_VECS + m];
-                    let rectified = select(sum, vec4f(0.0), sum <= vec4f(0.0)); // a NaN stays one
-                    out[(o * positions + y * OUT_WIDTH + x) * BATCH_VECS + n] = select(sum, rectified, RELU == 1u);
+                    let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
+                    out[row * BATCH_VECS + n] = select(sum, select(sum, vec4f(0.0), is_shut(sum)), RELU == 1u);
                 }
             }
         }

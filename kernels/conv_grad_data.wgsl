@@ -6,7 +6,8 @@
 //
 // Work split: one invocation = 4·IMAGE_VECS images × one input position × CHANNEL_TILE input channels; output channels
 // come four at a time, one weight vec4f for each input channel. These are the same for all lanes: each of SUBGROUP lanes
-// loads a share of them and broadcasts it. x: images, y: (channel block, position).
+// loads a share of them and broadcasts it. PARTS workgroups share a sum over output channels and write partial sums, as
+// in conv_forward.wgsl. x: images, y: (part, channel block, position).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -27,6 +28,7 @@ const SUMS: u32 = 1u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // CHANNEL_TILE / SUBGROUP, rounded up
+const PARTS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
@@ -37,12 +39,15 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
     let positions = IN_HEIGHT * IN_WIDTH;
     let y = group.y % positions / IN_WIDTH;
     let x = group.y % positions % IN_WIDTH;
-    let first = group.y / positions * CHANNEL_TILE;
+    let blocks = (IN_CHANNELS + CHANNEL_TILE - 1u) / CHANNEL_TILE;
+    let first = group.y / positions % blocks * CHANNEL_TILE;
+    let part = select(0u, group.y / (positions * blocks), PARTS > 1u); // a constant where there is one
 
     var sums: array<vec4f, SUMS>;
     for (var s = 0u; s < SUMS; s++) { // unroll
         sums[s] = vec4f(0.0);
     }
+    let share = (OUT_VECS + PARTS - 1u) / PARTS;
     for (var i = 0u; i < KERNEL; i++) {
         for (var j = 0u; j < KERNEL; j++) {
             // Unsigned: y < i wraps to a large row, outside as well.
@@ -50,7 +55,9 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let column = x - j;
             if (row >= OUT_HEIGHT || column >= OUT_WIDTH) { continue; }
             let tile = row / TILE_HEIGHT * TILES_X + column / TILE_WIDTH;
-            for (var v = 0u; v < OUT_VECS; v++) {
+            for (var turn = 0u; turn < share; turn++) {
+                let v = part * share + turn;
+                if (share * PARTS != OUT_VECS && v >= OUT_VECS) { break; }
                 var gradients: array<vec4f, LOADED>;
                 for (var k = 0u; k < 4u; k++) { // unroll
                     // Weights beyond OUT_CHANNELS are zero: any finite gradient will do there.
@@ -81,7 +88,8 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let c = first + t;
             let n = (group.x * IMAGE_VECS + m) * LANES + lane;
             if (n < BATCH_VECS && c < IN_CHANNELS) {
-                grad[(c * positions + y * IN_WIDTH + x) * BATCH_VECS + n] = plain_zeros(sums[t * IMAGE_VECS + m]);
+                let row = (part * IN_CHANNELS + c) * positions + y * IN_WIDTH + x;
+                grad[row * BATCH_VECS + n] = plain_zeros(sums[t * IMAGE_VECS + m]);
             }
         }
     }

@@ -7,7 +7,8 @@
 //
 // Work split, grad_weight: one invocation = TAP_TILE taps × four output channels, an outer product at each position and
 // image; lanes are neighbours along output channels. Inputs are the same for all lanes: each of SUBGROUP lanes loads a
-// share of the taps and broadcasts it. x: (tap block, channel block), y: tile.
+// share of the taps and broadcasts it. PARTS invocations share one such sum, each every PARTS-th vector of images, and
+// add theirs up in workgroup memory. x: (tap block, channel block), y: tile.
 // update: the same, and the weights' step by it (shared/momentum.wgsl), so that the gradient never reaches memory.
 // grad_bias: one workgroup a (tile, channel), lanes along images.
 
@@ -28,6 +29,8 @@ const TAP_TILE: u32 = 1u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // TAP_TILE / SUBGROUP, rounded up
+const PARTS: u32 = 1u;
+const STAGED: u32 = 1u; // PARTS · TAP_TILE · LANES where there are several parts, otherwise 1
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
@@ -57,7 +60,10 @@ fn index_of(block: Block, t: u32) -> u32 {
     return (block.tile * TAPS + block.tap + t) * OUT_VECS + block.vec;
 }
 
-fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32) {
+var<workgroup> staged: array<vec4f, STAGED>;
+
+// Sums over all images of the tile's positions, in every part.
+fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32, part: u32) {
     // Where this lane's share of the inputs lies, for the output at the top left.
     var offsets: array<u32, HELD>;
     for (var h = 0u; h < HELD; h++) { // unroll
@@ -74,7 +80,7 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
         let y = block.tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
         let x = block.tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
         if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; } // a tile cut off by the border
-        for (var n = 0u; n < BATCH_VECS; n++) {
+        for (var n = part; n < BATCH_VECS; n += PARTS) {
             var held: array<vec4f, HELD>;
             for (var h = 0u; h < HELD; h++) { // unroll
                 held[h] = images[(offsets[h] + y * IN_WIDTH + x) * BATCH_VECS + n];
@@ -92,34 +98,48 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
             }
         }
     }
+    if (PARTS > 1u) {
+        for (var t = 0u; t < TAP_TILE; t++) { // unroll
+            staged[(part * TAP_TILE + t) * LANES + lane] = (*sums)[t];
+        }
+        workgroupBarrier();
+        for (var t = 0u; t < TAP_TILE; t++) { // unroll
+            (*sums)[t] = staged[t * LANES + lane];
+            for (var other = 1u; other < PARTS; other++) {
+                (*sums)[t] += staged[(other * TAP_TILE + t) * LANES + lane];
+            }
+        }
+    }
     let real = vec4u(block.vec * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(OUT_CHANNELS);
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
         (*sums)[t] = select(vec4f(0.0), plain_zeros((*sums)[t]), real);
     }
 }
 
-@compute @workgroup_size(LANES)
-fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let block = block_of(group, lane);
+@compute @workgroup_size(LANES, PARTS)
+fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+    let block = block_of(group, local.x);
     var sums: array<vec4f, TAP_TILE>;
-    sum_outer_products(&sums, block, lane);
+    let part = select(0u, local.y, PARTS > 1u);
+    sum_outer_products(&sums, block, local.x, part);
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (block.tap + t < TAPS && block.vec < OUT_VECS) {
+        if (t % PARTS == part && block.tap + t < TAPS && block.vec < OUT_VECS) {
             grad_weights[index_of(block, t)] = sums[t];
         }
     }
 }
 
-@compute @workgroup_size(LANES)
-fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let block = block_of(group, lane);
+@compute @workgroup_size(LANES, PARTS)
+fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+    let block = block_of(group, local.x);
     var sums: array<vec4f, TAP_TILE>;
-    sum_outer_products(&sums, block, lane);
+    let part = select(0u, local.y, PARTS > 1u);
+    sum_outer_products(&sums, block, local.x, part);
     let rate = rates[0] * scale[0];
     let momentum = rates[1];
     let decay = rates[2];
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (block.tap + t < TAPS && block.vec < OUT_VECS) {
+        if (t % PARTS == part && block.tap + t < TAPS && block.vec < OUT_VECS) {
             let i = index_of(block, t);
             let v = next_velocity(velocity[i], sums[t], weights[i], momentum, decay);
             velocity[i] = v;

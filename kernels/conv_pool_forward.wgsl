@@ -12,8 +12,9 @@
 //
 // Work split: one invocation = four images × one pooling window × 4·CHANNEL_VECS output channels. The
 // (KERNEL + 1)² window of one input channel is loaded once and meets all these channels at four positions. The weights
-// of a channel are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it. x: images,
-// y: (channel block, window). z is left to a net index.
+// of a channel are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it. A workgroup
+// is LANES vectors of images × GROUPS channel blocks, which read the same window. x: images, y: (GROUPS channel blocks,
+// window). z is left to a net index.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -34,6 +35,7 @@ const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
+const GROUPS: u32 = 1u;
 const HELD: u32 = 16u;
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
@@ -53,15 +55,17 @@ fn correlate(window: ptr<function, array<vec4f, WINDOW_AREA>>, taps: ptr<functio
     return sum;
 }
 
-@compute @workgroup_size(LANES)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(LANES, GROUPS)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+    let lane = local.x;
     let image = group.x * LANES + lane;
     // Lanes past the batch repeat the last image: loads stay uniform and unmasked, only the stores are guarded.
     let n = min(image, BATCH_VECS - 1u);
     let windows = POOLED_HEIGHT * POOLED_WIDTH;
     let p = group.y % windows / POOLED_WIDTH;
     let q = group.y % POOLED_WIDTH;
-    let first = group.y / windows * CHANNEL_VECS;
+    // Told to be the same for all invocations where it is: drivers then load what it leads to once.
+    let first = (group.y / windows * GROUPS + select(0u, local.y, GROUPS > 1u)) * CHANNEL_VECS;
     let tile = 2u * p / TILE_HEIGHT * TILES_X + 2u * q / TILE_WIDTH;
 
     // Where this lane's share of an input channel's weights lies: slots (tap, vector of output channels).
@@ -116,7 +120,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
                 best = select(best, candidate, later);
                 best_code = select(best_code, vec4u(at), later);
             }
-            let shut = best <= vec4f(0.0);
+            let shut = is_shut(best);
             if (image < BATCH_VECS && o < OUT_CHANNELS) {
                 let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
                 pooled[index] = select(best, vec4f(0.0), shut);

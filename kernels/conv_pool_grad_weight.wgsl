@@ -13,7 +13,7 @@
 // row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
 // selects and one multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed
 // order. x: (input channel block, output channel block), y: (tile, split).
-// grad_bias: one workgroup a (tile, channel), lanes along images.
+// grad_bias: one workgroup a (split, tile, channel), lanes along images; BIAS_SPLITS partial sums over windows.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -38,7 +38,9 @@ const OUT_TILE: u32 = 1u;
 const WINDOWS: u32 = 25u; // IN_TILE · WINDOW_AREA
 const SUMS: u32 = 16u; // IN_TILE · OUT_TILE · KERNEL_AREA
 const STORES: u32 = 1u; // SUMS / LANES, rounded up
+const STAGED: u32 = 528u; // SUMS · (LANES + 1) where lanes share nothing, otherwise 1
 const SPLITS: u32 = 1u;
+const BIAS_SPLITS: u32 = 1u;
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 
@@ -46,6 +48,8 @@ const SUBGROUP: u32 = 1u;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
 @group(0) @binding(2) var<storage, read> code: array<u32>;
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<f32>;
+
+var<workgroup> staged: array<f32, STAGED>;
 
 // The window moved by the arg-max, at each tap. A function, as is the next, because the time to compile one grows with
 // its length squared.
@@ -131,15 +135,30 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
             }
         }
     }
-    // Every lane learns every total and stores those that fall to it.
-    for (var h = 0u; h < STORES; h++) { // unroll
-        var mine = 0.0;
-        for (var l = 0u; l < LANES; l++) { // unroll
-            const s = min(h * LANES + l, SUMS - 1u);
-            let all = total(sums[s], lane);
-            mine = select(mine, all, lane == l);
+    // Lanes that share nothing pass their sums through workgroup memory, a row a sum with one place to spare, so that
+    // neither the writes nor the reads of a subgroup meet in a bank.
+    if (SUBGROUP != LANES) {
+        for (var s = 0u; s < SUMS; s++) { // unroll
+            staged[s * (LANES + 1u) + lane] = sums[s];
         }
+        workgroupBarrier();
+    }
+    for (var h = 0u; h < STORES; h++) { // unroll
         let s = h * LANES + lane;
+        var mine = 0.0;
+        if (SUBGROUP == LANES) {
+            // Every lane learns every total and keeps the one that falls to it.
+            for (var l = 0u; l < LANES; l++) { // unroll
+                const own = min(h * LANES + l, SUMS - 1u);
+                let all = total(sums[own], lane);
+                mine = select(mine, all, lane == l);
+            }
+        } else {
+            for (var l = 0u; l < LANES; l++) {
+                mine += staged[min(s, SUMS - 1u) * (LANES + 1u) + l];
+            }
+            mine = plain_zero(mine);
+        }
         let c = first_in + s / (OUT_TILE * KERNEL_AREA);
         let o = first_out + s / KERNEL_AREA % OUT_TILE;
         if (s < SUMS && c < IN_CHANNELS && o < OUT_VECS * 4u) {
@@ -156,14 +175,16 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
 @compute @workgroup_size(LANES)
 fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     // The last workgroup may come several times over, and writes the same each time.
-    let index = min(group.y * groups.x + group.x, TILES * OUT_VECS * 4u - 1u);
+    let index = min(group.y * groups.x + group.x, BIAS_SPLITS * TILES * OUT_VECS * 4u - 1u);
     let o = index % (OUT_VECS * 4u);
-    let tile = index / (OUT_VECS * 4u);
+    let tile = index / (OUT_VECS * 4u) % TILES;
     let tile_rows = TILE_HEIGHT / 2u;
     let tile_columns = TILE_WIDTH / 2u;
+    let share = (tile_rows * tile_columns + BIAS_SPLITS - 1u) / BIAS_SPLITS;
+    let start = index / (OUT_VECS * 4u * TILES) * share;
     var sum = 0.0;
     if (o < OUT_CHANNELS) {
-        for (var at = 0u; at < tile_rows * tile_columns; at++) {
+        for (var at = start; at < min(start + share, tile_rows * tile_columns); at++) {
             let p = tile / TILES_X * tile_rows + at / tile_columns;
             let q = tile % TILES_X * tile_columns + at % tile_columns;
             if (p >= POOLED_HEIGHT || q >= POOLED_WIDTH) { continue; }
@@ -175,5 +196,5 @@ fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
         }
     }
     let all = total(sum, lane);
-    if (lane == 0u) { grad_bias_out[tile * OUT_VECS * 4u + o] = all; }
+    if (lane == 0u) { grad_bias_out[index] = all; }
 }

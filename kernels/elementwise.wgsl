@@ -31,7 +31,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
 @compute @workgroup_size(LANES)
 fn relu(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { unary[i] = select(a[i], 0.0, a[i] <= 0.0); }
+    if (i < ELEMENTS) { unary[i] = select(a[i], 0.0, is_shut(vec4f(a[i])).x); }
 }
 
 @compute @workgroup_size(LANES)

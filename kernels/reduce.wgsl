@@ -1,12 +1,13 @@
 // Sums in a fixed order: the same bytes on every run of one device.
 //
-//   sum_partials:  total[i] = Σ_s partial[s, i]       s ascending
+//   sum_partials:  total[i] = act(Σ_s partial[s, i])  s ascending; act: a ReLU where RELU = 1
 //   sum_all:       total[0] = Σ_i partial[0, i]       lane l adds i = l, l + LANES, …; then a tree over lanes
 //
 // Work split: sum_partials one invocation an element; sum_all one workgroup.
 
 const ELEMENTS: u32 = 1u;
 const PARTIALS: u32 = 1u;
+const RELU: u32 = 0u;
 const LANES: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read> partial: array<f32>;
@@ -20,7 +21,7 @@ fn sum_partials(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gr
     for (var s = 0u; s < PARTIALS; s++) {
         sum += partial[s * ELEMENTS + i];
     }
-    total[i] = plain_zero(sum);
+    total[i] = select(plain_zero(sum), 0.0, RELU == 1u && is_shut(vec4f(sum)).x);
 }
 
 var<workgroup> lane_sums: array<f32, LANES>;

@@ -159,15 +159,11 @@ class Workload:
 
     def recorded(self, step):
         """`step` as one CUDA graph: recorded once, replayed with a single launch."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_STEPS):  # buffers of the libraries and of the optimiser
-                step()
-        torch.cuda.current_stream().wait_stream(side)
+        for _ in range(WARM_UP_STEPS):  # buffers of the libraries and of the optimiser
+            step()
         self.optimiser.zero_grad(set_to_none=True)  # gradients are then allocated in the graph's own memory
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
             step()
         return graph.replay
 
@@ -249,8 +245,11 @@ def main():
     torch.backends.cudnn.allow_tf32 = options.tf32
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
-    workload = Workload(options)
-    speeds = images_per_second(workload, options)
+    # Autograd remembers the stream on which it first saw a parameter, and a graph may not wait for the default one.
+    stream = torch.cuda.Stream() if options.cuda_graphs else None
+    with torch.cuda.stream(stream):
+        workload = Workload(options)
+        speeds = images_per_second(workload, options)
     print(json.dumps({
         "peer": "pytorch",
         "version": torch.__version__,

@@ -58,7 +58,8 @@ impl Display for Tiles {
 /// Facts about the adapter that choose a kernel's specialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// Largest uniform binding in bytes; weights that fit are read through it, one scalar load for a whole subgroup.
+    /// Largest uniform binding in bytes; weights that fit are read through it, one scalar load for a whole subgroup. 0 with
+    /// hardware tiles: an H100 runs the kernels up to 1.25 times as fast with storage bindings.
     pub uniform_bytes: u64,
     /// Largest storage binding in bytes.
     pub storage_bytes: u64,
@@ -118,7 +119,7 @@ impl Gpu {
         let software = tiles == Tiles::Software;
         let one_size = info.subgroup_min_size == info.subgroup_max_size && features.contains(Features::SUBGROUP);
         let target = Target {
-            uniform_bytes: limits.max_uniform_buffer_binding_size,
+            uniform_bytes: if software { limits.max_uniform_buffer_binding_size } else { 0 },
             storage_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
             software,

@@ -3,13 +3,13 @@
 
 use super::elementwise::ReluGrad;
 use super::geometry::{ConvGeometry, Sharing, at};
-use super::{Sgd, flat_workgroups, sgd, tuning};
+use super::{Sgd, flat_workgroups, reduce, sgd, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 use std::sync::Arc;
 
-static FORWARD: Kernel = kernel!("conv_forward.wgsl");
+static FORWARD: Kernel = kernel!("conv_forward.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl", "zero.wgsl");
 static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "total.wgsl", "momentum.wgsl");
 
@@ -56,17 +56,29 @@ fn recorded(conv: &Conv, input: &TensorType) -> ConvGeometry {
     conv.geometry(input).expect("checked by infer")
 }
 
-/// The forward pass from the operands (input, weights, bias) into output 0, through a ReLU or not, in place of output 0
-/// or added to it; `types` are those of weights and bias.
+/// Where a forward pass goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum To {
+    /// Output 0, through a ReLU or not, in its place or added to it.
+    Output { relu: bool, adds: bool },
+    /// Partial sums in scratch 0, from this number on; the bias is in number 0.
+    Partials { first: usize },
+}
+
+/// The forward pass from the operands (input, weights, bias); `types` are those of weights and bias.
 pub(super) fn forward(
     geometry: &ConvGeometry,
     [input_operand, weights_operand, bias_operand]: [Operand; 3],
-    [relu, adds]: [bool; 2],
+    to: To,
     [weights, bias]: [&TensorType; 2],
     target: &Target,
 ) -> Dispatch {
     let tile = tuning::conv_forward(geometry, target);
     let depth = tuning::conv_forward_depth(geometry, target);
+    let (operand, relu, adds, first_part) = match to {
+        To::Output { relu, adds } => (Operand::Out(0), relu, adds, 0),
+        To::Partials { first } => (Operand::Scratch(0), false, false, first),
+    };
     let mut specialization = Specialization::constants(&geometry.constants()).with(&[
         ("OUT_HEIGHT", geometry.out_height),
         ("OUT_WIDTH", geometry.out_width),
@@ -75,6 +87,8 @@ pub(super) fn forward(
         ("SUMS", tile.channels * 4 * tile.image_vecs),
         ("RELU", usize::from(relu)),
         ("ADDS", usize::from(adds)),
+        ("PARTS", tile.parts),
+        ("FIRST_PART", first_part),
         ("LANES", tile.lanes),
         ("SUBGROUP", target.subgroup),
         ("DEPTH", depth),
@@ -88,10 +102,10 @@ pub(super) fn forward(
         kernel: &FORWARD,
         entry: "forward",
         specialization,
-        bindings: vec![input_operand, weights_operand, bias_operand, Operand::Out(0)],
+        bindings: vec![input_operand, weights_operand, bias_operand, operand],
         workgroups: [
             geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
-            (blocks * geometry.out_height * geometry.out_width) as u32,
+            (tile.parts * blocks * geometry.out_height * geometry.out_width) as u32,
             1,
         ],
     }
@@ -108,10 +122,22 @@ impl Op for Conv {
         Ok(vec![geometry.output()])
     }
 
+    fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
+        let geometry = recorded(self, io.inputs[0]);
+        reduce::partials(io.outputs[0], tuning::conv_forward(&geometry, target).parts)
+    }
+
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = recorded(self, io.inputs[0]);
-        let bindings = [Operand::In(0), Operand::In(1), Operand::In(2)];
-        vec![forward(&geometry, bindings, [self.relu, false], [io.inputs[1], io.inputs[2]], target)]
+        let from = [Operand::In(0), Operand::In(1), Operand::In(2)];
+        let types = [io.inputs[1], io.inputs[2]];
+        match tuning::conv_forward(&geometry, target).parts {
+            1 => vec![forward(&geometry, from, To::Output { relu: self.relu, adds: false }, types, target)],
+            parts => vec![
+                forward(&geometry, from, To::Partials { first: 0 }, types, target),
+                reduce::sum_partials(parts, io.outputs[0].elements(), self.relu, target),
+            ],
+        }
     }
 
     fn flops(&self, io: Io) -> u64 {
@@ -201,6 +227,8 @@ fn grad_weight(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Opera
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.taps.div_ceil(target.subgroup)),
+            ("PARTS", tile.splits),
+            ("STAGED", if tile.splits == 1 { 1 } else { tile.splits * tile.taps * tile.lanes }),
         ]),
         bindings,
         workgroups: [blocks as u32, geometry.tiles() as u32, 1],
@@ -298,6 +326,10 @@ impl Op for ConvGradData {
         Ok(vec![self.input.clone()])
     }
 
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        reduce::partials(&self.input, tuning::conv_grad_data(&self.geometry, target).parts)
+    }
+
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         let tile = tuning::conv_grad_data(geometry, target);
@@ -311,20 +343,21 @@ impl Op for ConvGradData {
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.channels.div_ceil(target.subgroup)),
+            ("PARTS", tile.parts),
         ]);
         specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
         let blocks = geometry.in_channels.div_ceil(tile.channels);
-        vec![Dispatch {
+        reduce::split(tile.parts, io.outputs[0].elements(), target, |parts| Dispatch {
             kernel: &GRAD_DATA,
             entry: "grad_data",
             specialization,
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            bindings: vec![Operand::In(0), Operand::In(1), parts],
             workgroups: [
                 geometry.batch_vecs().div_ceil(tile.image_vecs * tile.lanes) as u32,
-                (blocks * geometry.in_height * geometry.in_width) as u32,
+                (tile.parts * blocks * geometry.in_height * geometry.in_width) as u32,
                 1,
             ],
-        }]
+        })
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -529,6 +562,9 @@ mod tests {
         // Ragged last tiles of taps, of input and output channels, and of images.
         let conv = Conv::fully_connected(70, false);
         check(Case::new(conv, inputs(&conv, &[93, 1, 1, 68], 6)).bilinear());
+        // Sums over outputs long enough to be shared by workgroups.
+        let conv = Conv::fully_connected(270, false);
+        check(Case::new(conv, inputs(&conv, &[9, 1, 1, 36], 9)).bilinear());
         let sharing = Sharing::UNSHARED;
         let conv = Conv { out_channels: 37, kernel: 2, sharing, relu: false, flatten: false };
         check(Case::new(conv, inputs(&conv, &[43, 3, 2, 36], 7)).bilinear());

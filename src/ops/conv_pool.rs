@@ -10,7 +10,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "codes.wgsl");
+static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "codes.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl", "codes.wgsl");
 static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
 
@@ -82,10 +82,11 @@ impl Op for ConvPool {
             ("SUBGROUP", target.subgroup),
             ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
             ("LANES", tile.lanes),
+            ("GROUPS", tile.groups),
         ]);
         specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
         specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
-        let blocks = geometry.out_vecs().div_ceil(tile.channels);
+        let blocks = geometry.out_vecs().div_ceil(tile.channels * tile.groups);
         let windows = geometry.out_height / 2 * (geometry.out_width / 2);
         vec![Dispatch {
             kernel: &FORWARD,
@@ -183,6 +184,7 @@ impl Op for ConvPoolGradWeight {
                 ("WINDOWS", tile.taps * window * window),
                 ("SUMS", sums),
                 ("STORES", sums.div_ceil(tile.lanes)),
+                ("STAGED", if target.subgroup == tile.lanes { 1 } else { sums * (tile.lanes + 1) }),
                 ("SPLITS", tile.splits),
                 ("LANES", tile.lanes),
                 ("SUBGROUP", target.subgroup),
@@ -216,19 +218,26 @@ impl Op for ConvPoolGradBias {
         Ok(vec![self.geometry.bias()])
     }
 
-    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        reduce::partials(&self.geometry.bias(), tuning::bias_splits(&self.geometry, target))
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
-        vec![Dispatch {
+        let splits = tuning::bias_splits(geometry, target);
+        let elements = io.outputs[0].elements();
+        reduce::split(splits, elements, target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_bias",
             specialization: constants(geometry).with(&[
                 ("TILES", geometry.tiles()),
+                ("BIAS_SPLITS", splits),
                 ("LANES", tuning::bias_lanes(target)),
                 ("SUBGROUP", target.subgroup),
             ]),
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            workgroups: flat_workgroups(geometry.out_vecs() * 4 * geometry.tiles(), 1, target),
-        }]
+            bindings: vec![Operand::In(0), Operand::In(1), parts],
+            workgroups: flat_workgroups(splits * elements, 1, target),
+        })
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
@@ -308,7 +317,7 @@ fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::ops::Sum;
-    use crate::ops::testing::{Case, Tensor, check, gpu_outputs, tensor};
+    use crate::ops::testing::{Case, Tensor, check, gpu_outputs, integers, tensor};
     use proptest::prelude::*;
 
     fn inputs(conv: &ConvPool, input: &[usize; 4], seed: u64) -> Vec<Tensor> {
@@ -340,6 +349,23 @@ mod tests {
             let conv = ConvPool { out_channels, kernel, sharing };
             let dims = [in_channels, 2 * rows + kernel - 1, 2 * columns + kernel - 1, batch];
             check(Case::new(conv, inputs(&conv, &dims, seed)).kinked());
+        }
+    }
+
+    #[test]
+    fn gradients_of_sizes_that_fill_a_card_match_the_reference() {
+        // Enough images for two subgroups of a card in a workgroup; enough rows of windows for it to go window by window.
+        let tiles = Sharing::Tiles { height: 2, width: 2 };
+        for (dims, sharing) in [([2, 8, 6, 260], Sharing::Everywhere), ([64, 34, 4, 256], tiles)] {
+            let conv = ConvPool { out_channels: 2, kernel: 3, sharing };
+            let geometry = conv.geometry(&TensorType::f32(&dims)).unwrap();
+            let upstream = tensor(&geometry.pooled().dims, 1);
+            let code = integers(codes(&geometry.pooled()), 5, 2);
+            let weights = tensor(&geometry.weights().dims, 3).zero_columns_from(conv.out_channels);
+            let of_data = vec![weights, upstream.clone(), code.clone()];
+            check(Case::new(ConvPoolGradData { geometry }, of_data).forward_only());
+            let of_weights = vec![tensor(&dims, 4), upstream, code];
+            check(Case::new(ConvPoolGradWeight { geometry }, of_weights).forward_only());
         }
     }
 

@@ -19,7 +19,7 @@ const PATCH: usize = KERNEL + 1;
 
 /// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0.
 pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
-    let tile = tuning::conv_pool_grad_data_windows(target);
+    let tile = tuning::conv_pool_grad_data_windows(geometry, target);
     let windows = geometry.out_height / 2;
     let rows_of_parity = [(0, windows.div_ceil(2)), (1, windows / 2)];
     let dispatch = |(parity, rows): (usize, usize)| Dispatch {
@@ -32,8 +32,8 @@ pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
             ("PARITY", parity),
             ("ROWS", rows),
             ("LANES", tile.lanes),
-            ("SUBGROUP", tile.lanes),
-            ("HELD", (tile.channels * KERNEL * KERNEL).div_ceil(tile.lanes)),
+            ("SUBGROUP", target.subgroup),
+            ("HELD", (tile.channels * KERNEL * KERNEL).div_ceil(target.subgroup)),
         ]),
         bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
         workgroups: [

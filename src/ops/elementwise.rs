@@ -6,7 +6,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{DType, Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static KERNEL: Kernel = kernel!("elementwise.wgsl", "linear.wgsl");
+static KERNEL: Kernel = kernel!("elementwise.wgsl", "linear.wgsl", "relu.wgsl");
 const LANES: usize = 64;
 
 /// One invocation an element of `out`, bindings in the order of `bindings`.

@@ -1,7 +1,7 @@
 //! Both training signals of DeepID2 with one fused gradient: softmax identification and contrastive verification
 //! (`kernels/softmax_loss.wgsl`, `kernels/verification_loss.wgsl`).
 
-use super::flat_workgroups;
+use super::{flat_workgroups, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -11,7 +11,6 @@ static SOFTMAX: Kernel = kernel!("softmax_loss.wgsl", "linear.wgsl");
 static VERIFICATION: Kernel = kernel!("verification_loss.wgsl", "linear.wgsl", "zero.wgsl");
 const LANES: usize = 64;
 const PAIR_LANES: usize = 32;
-const CLASS_LANES: usize = 32;
 /// Classes that an invocation of the gradient goes through.
 const CLASS_TILE: usize = 8;
 
@@ -121,12 +120,7 @@ impl JointLoss {
 }
 
 fn softmax_constants(sizes: &Sizes) -> Specialization {
-    Specialization::constants(&[
-        ("IMAGES", sizes.images),
-        ("BATCH_VECS", sizes.batch / 4),
-        ("CLASSES", sizes.classes),
-        ("LANES", LANES),
-    ])
+    Specialization::constants(&[("IMAGES", sizes.images), ("BATCH_VECS", sizes.batch / 4), ("CLASSES", sizes.classes)])
 }
 
 fn verification_constants(sizes: &Sizes, signal: Signal) -> Specialization {
@@ -181,12 +175,15 @@ impl Op for JointLoss {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let sizes = self.sizes(io.inputs[0], io.inputs[1]);
-        let image_lanes = LANES / CLASS_LANES;
+        let (image_lanes, class_lanes) = tuning::softmax_lanes(target);
         let softmax = Dispatch {
             kernel: &SOFTMAX,
             entry: "forward",
-            specialization: softmax_constants(&sizes)
-                .with(&[("IMAGE_LANES", image_lanes), ("CLASS_LANES", CLASS_LANES)]),
+            specialization: softmax_constants(&sizes).with(&[
+                ("IMAGE_LANES", image_lanes),
+                ("CLASS_LANES", class_lanes),
+                ("LANES", image_lanes * class_lanes),
+            ]),
             bindings: vec![Operand::In(0), Operand::In(2), Operand::Out(2), Operand::Scratch(0), Operand::Scratch(1)],
             workgroups: [(sizes.batch / 4).div_ceil(image_lanes) as u32, 1, 1],
         };
@@ -295,7 +292,11 @@ impl Op for LogitsGrad {
         vec![Dispatch {
             kernel: &SOFTMAX,
             entry: "backward",
-            specialization: softmax_constants(&sizes).with(&[("ELEMENTS", elements), ("CLASS_TILE", CLASS_TILE)]),
+            specialization: softmax_constants(&sizes).with(&[
+                ("ELEMENTS", elements),
+                ("CLASS_TILE", CLASS_TILE),
+                ("LANES", LANES),
+            ]),
             bindings: vec![Operand::Out(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4)],
             workgroups: flat_workgroups(elements, LANES, target),
         }]

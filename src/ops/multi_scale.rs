@@ -1,10 +1,11 @@
 //! A fully connected layer of two inputs with one bias and a ReLU: the DeepID2 layer, which sees pool3 and conv4 (Sun et
 //! al., section 2). The inputs are not copied together: each is one dispatch of `conv_forward.wgsl`, the second of which
-//! adds to what the first wrote.
+//! adds to what the first wrote. Where a large GPU takes such a sum in parts, those of both inputs are added at once.
 
-use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, forward, reference};
+use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, To, forward, reference};
 use super::elementwise::ReluGrad;
 use super::geometry::ConvGeometry;
+use super::{reduce, tuning};
 use crate::gpu::Target;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
@@ -28,6 +29,11 @@ impl MultiScale {
 
     fn geometry(&self, input: &TensorType) -> ConvGeometry {
         self.layer().geometry(input).expect("checked by infer")
+    }
+
+    /// Partial sums of each branch.
+    fn parts(&self, io: Io, target: &Target) -> [usize; 2] {
+        BRANCHES.map(|[input, _]| tuning::conv_forward(&self.geometry(io.inputs[input]), target).parts)
     }
 }
 
@@ -54,13 +60,29 @@ impl Op for MultiScale {
         Ok(outputs)
     }
 
+    fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
+        let parts = self.parts(io, target);
+        reduce::partials(io.outputs[0], if parts == [1; 2] { 1 } else { parts.iter().sum() })
+    }
+
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
-        let of_branch = |(index, [input, weights]): (usize, [usize; 2])| {
+        let of_branch = |[input, weights]: [usize; 2], to| {
             let operands = [input, weights, BIAS].map(Operand::In);
             let types = [io.inputs[weights], io.inputs[BIAS]];
-            forward(&self.geometry(io.inputs[input]), operands, [index == 1; 2], types, target)
+            forward(&self.geometry(io.inputs[input]), operands, to, types, target)
         };
-        BRANCHES.into_iter().enumerate().map(of_branch).collect()
+        let [a, b] = BRANCHES;
+        match self.parts(io, target) {
+            [1, 1] => vec![
+                of_branch(a, To::Output { relu: false, adds: false }),
+                of_branch(b, To::Output { relu: true, adds: true }),
+            ],
+            [of_a, of_b] => vec![
+                of_branch(a, To::Partials { first: 0 }),
+                of_branch(b, To::Partials { first: of_a }),
+                reduce::sum_partials(of_a + of_b, io.outputs[0].elements(), true, target),
+            ],
+        }
     }
 
     fn flops(&self, io: Io) -> u64 {

@@ -5,7 +5,7 @@ use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{DType, Dispatch, Operand, TensorType};
 
-static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl", "zero.wgsl");
+static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl", "zero.wgsl", "relu.wgsl");
 const LANES: usize = 64;
 
 /// Scratch of [`split`]: `splits` copies of the result, or none.
@@ -22,17 +22,26 @@ pub fn split(
     target: &Target,
     parts: impl FnOnce(Operand) -> Dispatch,
 ) -> Vec<Dispatch> {
-    if splits == 1 {
-        return vec![parts(Operand::Out(0))];
+    match splits {
+        1 => vec![parts(Operand::Out(0))],
+        _ => vec![parts(Operand::Scratch(0)), sum_partials(splits, elements, false, target)],
     }
-    let sum = Dispatch {
+}
+
+/// Output 0 as the sum of `partials` in scratch 0, through a ReLU or not.
+pub fn sum_partials(partials: usize, elements: usize, relu: bool, target: &Target) -> Dispatch {
+    Dispatch {
         kernel: &KERNEL,
         entry: "sum_partials",
-        specialization: Specialization::constants(&[("ELEMENTS", elements), ("PARTIALS", splits), ("LANES", LANES)]),
+        specialization: Specialization::constants(&[
+            ("ELEMENTS", elements),
+            ("PARTIALS", partials),
+            ("RELU", usize::from(relu)),
+            ("LANES", LANES),
+        ]),
         bindings: vec![Operand::Scratch(0), Operand::Out(0)],
         workgroups: flat_workgroups(elements, LANES, target),
-    };
-    vec![parts(Operand::Scratch(0)), sum]
+    }
 }
 
 /// total[0] = Σ_i partial[i] over `elements`, by one workgroup.

@@ -327,8 +327,16 @@ fn check_forward(case: &Case) -> [Vec<Vec<f64>>; 2] {
         }
     }
     let checked = case.run(with_checks, &tape, &inputs, &outputs);
-    for (a, b) in found.iter().flatten().zip(checked.iter().flatten()) {
-        assert_eq!(a.to_bits(), b.to_bits(), "{}: shader checks change the result", case.op.name());
+    for ((output, found), checked) in outputs.iter().zip(&found).zip(&checked) {
+        let what = format!("{} output {} with shader checks", case.op.name(), tape.name(*output));
+        // A driver compiles both texts for itself, and may fuse another multiplication with another addition in each.
+        match with_checks.info().device_type {
+            wgpu::DeviceType::Cpu => {
+                let differing = found.iter().zip(checked).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+                assert!(differing == 0, "{what}: {differing} of {} elements have other bits", found.len());
+            }
+            _ => assert_close(&what, checked, found, 1e-5, case.magnitude),
+        }
     }
     [found, other_tiles]
 }

@@ -1,0 +1,153 @@
+//! Register tiles and split counts of the convolution kernels, by measurement (`benches/NOTES.md`).
+//!
+//! Every choice here changes speed only, and the order of summation within the documented tolerance. A choice depends on
+//! the shapes and on the class of adapter: `software.rs` for drivers that run on a few processor cores, `hardware.rs` for
+//! graphics cards.
+
+mod hardware;
+mod software;
+
+use super::geometry::ConvGeometry;
+use super::{conv_pool_windows, winograd};
+use crate::gpu::Target;
+
+/// Tile of a forward or data-gradient kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageTile {
+    /// Invocations of a workgroup along images.
+    pub lanes: usize,
+    /// Vectors of four images an invocation.
+    pub image_vecs: usize,
+    /// Channels (or vectors of four, as the kernel counts) an invocation.
+    pub channels: usize,
+    /// Blocks of channels a workgroup, which read the same inputs.
+    pub groups: usize,
+    /// Partial sums over the terms of a sum, each by workgroups of its own.
+    pub parts: usize,
+}
+
+/// Tile of a weight-gradient kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeightTile {
+    /// Workgroup size, along (tap, channel) blocks.
+    pub lanes: usize,
+    /// Taps (or input channels, as the kernel counts) an invocation.
+    pub taps: usize,
+    /// Output channels an invocation.
+    pub channels: usize,
+    /// Partial sums over positions or images.
+    pub splits: usize,
+}
+
+/// Whether lanes share loads by broadcasts.
+fn lanes_share_loads(target: &Target) -> bool {
+    target.subgroup >= 8
+}
+
+/// The smallest tile that needs no more tiles than `most` would, so that the last one is nearly full.
+fn balanced(count: usize, most: usize) -> usize {
+    count.div_ceil(count.div_ceil(most))
+}
+
+/// Neighbouring pixels that one invocation of the ingest takes.
+pub fn ingest_run(width: usize, target: &Target) -> usize {
+    if target.software { width.min(4) } else { 1 }
+}
+
+/// Lanes that share the sum of a bias gradient.
+pub fn bias_lanes(target: &Target) -> usize {
+    if target.subgroup > 1 { target.subgroup } else { 32 }
+}
+
+/// Partial sums over windows of a bias gradient through the pool.
+pub fn bias_splits(geometry: &ConvGeometry, target: &Target) -> usize {
+    if target.software { 1 } else { hardware::bias_splits(geometry) }
+}
+
+/// Images (in vectors of four) and classes that a workgroup of the softmax takes at once.
+pub fn softmax_lanes(target: &Target) -> (usize, usize) {
+    if target.software { (2, 32) } else { (2, 128) }
+}
+
+/// Convolution without pooling: conv4 and the fully connected layers.
+pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    if target.software { software::conv_forward(geometry, target) } else { hardware::conv_forward(geometry) }
+}
+
+/// Taps that a step of the forward convolution takes, a divisor of their number.
+pub fn conv_forward_depth(geometry: &ConvGeometry, target: &Target) -> usize {
+    let most = if target.software { 2 } else { 1 };
+    (1..=most).rev().find(|depth| geometry.taps().is_multiple_of(*depth)).unwrap_or(1)
+}
+
+/// Data gradient without pooling.
+pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    if target.software { software::conv_grad_data(geometry, target) } else { hardware::conv_grad_data(geometry) }
+}
+
+/// Weight gradient without pooling.
+pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    if target.software { software::conv_grad_weight(geometry, target) } else { hardware::conv_grad_weight(geometry) }
+}
+
+/// Fused convolution and pool.
+pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    if target.software { software::conv_pool_forward(geometry, target) } else { hardware::conv_pool_forward(geometry) }
+}
+
+/// Data gradient through the pool, a block of inputs at a time.
+pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    match target.software {
+        true => software::conv_pool_grad_data(geometry, target),
+        false => hardware::conv_pool_grad_data(geometry),
+    }
+}
+
+/// Weight gradient through the pool; `taps` counts input channels.
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    match target.software {
+        true => software::conv_pool_grad_weight(geometry, target),
+        false => hardware::conv_pool_grad_weight(geometry),
+    }
+}
+
+/// Whether the weight gradient through the pool is taken in Winograd's domain instead of directly, by class of adapter.
+/// Milliseconds, direct / Winograd:
+///
+/// | adapter | batch | conv1 (4×4) | conv2 | conv3 |
+/// |---|---|---|---|---|
+/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | 16.4 / 19.5 | 24 / 18 | 23 / 16 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | | 11.8 / 8.6 | 14.9 / 7.3 |
+/// | hardware (H100) | 2,048 | | 0.57 / 2.1 | |
+pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
+    lanes_share_loads(target) && geometry.kernel == winograd::KERNEL
+}
+
+/// Whether the data gradient through the pool goes a window at a time, with the filter entry chosen by the maximum's
+/// place, instead of a block of inputs at a time, with the gradient expanded. Milliseconds, blocks / windows:
+///
+/// | adapter | batch | conv2 | conv3 |
+/// |---|---|---|---|
+/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | 15.5 / 12.6 | 10.8 / 5.8 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | 8.3 / 8.2 | 6.1 / 3.9 |
+/// | hardware (H100) | 256 | 0.110 / 0.229 | 0.092 / 0.139 |
+/// | hardware (H100) | 2,048 | 0.68 / 0.83 | 0.53 / 0.39 |
+///
+/// On the card windows win where filters differ from tile to tile, so that a block needs several of them, and rows of
+/// windows are enough to fill it.
+pub fn window_by_window(geometry: &ConvGeometry, target: &Target) -> bool {
+    let wins = if target.software { lanes_share_loads(target) } else { hardware::window_by_window(geometry) };
+    wins && geometry.kernel == conv_pool_windows::KERNEL
+}
+
+/// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.
+pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    software::winograd_grad_weight(geometry, target)
+}
+
+/// Data gradient a window at a time. Larger tiles leave a processor's instruction cache (8 channels take 1.35 times as
+/// long as 4), and on a card registers: 4 channels take 16 times as long as 1.
+pub fn conv_pool_grad_data_windows(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let (lanes, channels) = if target.software { (target.subgroup, 4) } else { (hardware::image_lanes(geometry), 1) };
+    ImageTile { lanes, image_vecs: 1, channels, groups: 1, parts: 1 }
+}

@@ -1,0 +1,82 @@
+//! Few invocations with large tiles, whose lanes share loads (`Target::subgroup`): measured on lavapipe with 8 and 16 lanes.
+
+use super::{ImageTile, WeightTile, balanced};
+use crate::gpu::Target;
+use crate::ops::geometry::ConvGeometry;
+
+/// Whether lanes that share loads are 16, so that a load serves twice the multiply-adds.
+fn wide(target: &Target) -> bool {
+    target.subgroup >= 16
+}
+
+/// Workgroups that keep a few cores busy.
+const FILLING: usize = 24;
+
+/// The largest workgroup along images that is not mostly idle.
+fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
+    // Lanes that share loads must all be there.
+    if target.subgroup > 1 { target.subgroup } else { geometry.batch_vecs().next_power_of_two().clamp(1, 8) }
+}
+
+/// As many images an invocation as leave each core a few workgroups, of `blocks` to begin with.
+fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks: usize) -> ImageTile {
+    let lanes = image_lanes(geometry, target);
+    let rounds = geometry.batch_vecs().div_ceil(lanes);
+    let fits = |image_vecs: &usize| *image_vecs <= rounds && blocks * rounds.div_ceil(*image_vecs) >= 8;
+    let image_vecs = [4, 2].into_iter().find(fits).unwrap_or(1);
+    ImageTile { lanes, image_vecs, channels, groups: 1, parts: 1 }
+}
+
+pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = balanced(geometry.out_vecs(), if wide(target) { 16 } else { 8 });
+    let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
+    let tile = image_tile(geometry, target, channels, blocks);
+    if wide(target) { ImageTile { image_vecs: tile.image_vecs.min(2), ..tile } } else { tile }
+}
+
+pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = balanced(geometry.in_channels, 40);
+    let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
+    let tile = image_tile(geometry, target, channels, blocks);
+    ImageTile { image_vecs: tile.image_vecs.min(2), ..tile }
+}
+
+pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    let lanes = if target.subgroup > 1 { target.subgroup } else { geometry.out_vecs().next_power_of_two().min(32) };
+    WeightTile { lanes, taps: balanced(geometry.taps(), 80), channels: 4, splits: 1 }
+}
+
+pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = balanced(geometry.out_vecs(), if wide(target) { 15 } else { 10 });
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels, groups: 1, parts: 1 }
+}
+
+pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let channels = balanced(geometry.in_channels, 20);
+    ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels, groups: 1, parts: 1 }
+}
+
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    let (inputs, outputs) = if wide(target) { (1, 20) } else { (4, 12) };
+    let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
+    let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
+    // A split is at least one row of windows.
+    let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
+    WeightTile { lanes: image_lanes(geometry, target), taps, channels, splits }
+}
+
+pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+    let lanes = target.subgroup;
+    // Where a tile has few windows, nothing slides along a row and each load must serve more channels. Wide lanes have
+    // room for more input channels, since fewer blocks of output channels are left.
+    let (taps, most) = match (geometry.tiles(), wide(target)) {
+        (1, false) => (2, 5),
+        (1, true) => (5, 3),
+        _ => (8, 4),
+    };
+    let out_channels = geometry.out_vecs() * 4;
+    let channels = balanced(out_channels.div_ceil(lanes), most);
+    let blocks = geometry.in_channels.div_ceil(taps) * out_channels.div_ceil(lanes * channels) * geometry.tiles();
+    let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
+    WeightTile { lanes, taps, channels, splits }
+}
