@@ -6,19 +6,21 @@
 #
 # Bring what the machine lacks and name it:
 #   DEEPID2=…   the binary (default target/release/deepid2; `strip` makes it a sixth as large)
-#   LOADER=…    a folder with libvulkan.so.1, where the system has none (apt-get download libvulkan1; dpkg -x it)
+#   LOADER=…    a folder with libvulkan.so.1 and what NVIDIA's driver looks for, where the system has none
+#               (apt-get download libvulkan1 libglvnd0 libglx0 libgl1 libegl1; dpkg -x them)
 #   PYTHON=…    a Python that has PyTorch with CUDA (default python3)
 #   BURN=…      benches/peers/deepid2_burn.rs, built with --features wgpu,cuda (default: left out)
+#   BURN_DEVICE=…  its backend, cuda or wgpu (default cuda)
 #   ADAPTER=…   as --adapter (default: the most capable)
 #   SHORT=1     small batches and few repeats: tries the script itself on a slow machine
-#   LIMIT=450   seconds after which nothing new is started
+#   LIMIT=420   seconds after which nothing new is started; what still runs 30 s later is ended
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 OUT=${1:-benches/results}
 DEEPID2=${DEEPID2:-target/release/deepid2}
 PYTHON=${PYTHON:-python3}
-LIMIT=${LIMIT:-450}
+LIMIT=${LIMIT:-420}
 PEER=benches/peers/deepid2_torch.py
 DAY=$(date -u +%F)
 
@@ -50,11 +52,17 @@ fi
 printf '%s\n' "$devices"
 
 if [ -n "${SHORT:-}" ]; then
-    batches=(16) large=16 small=16 rounds=1 repeats=1 steps=2 ids=256
+    batches=(16) peers=(16) large=16 small=16 rounds=1 repeats=1 steps=2 ids=256
 else
-    batches=(128 256 2048) large=2048 small=128 rounds=2 repeats=5 steps=20 ids=8192
+    batches=(128 256 512 1024 2048) peers=(256 2048) large=2048 small=128 rounds=2 repeats=5 steps=20 ids=8192
 fi
 pace=(--repeats "$repeats" --steps "$steps")
+
+# Seconds that one measurement may take: a program that hangs must not cost the others their turn.
+patience() {
+    local left=$((LIMIT + 30 - SECONDS))
+    echo $((left < 90 ? left : 90))
+}
 
 # keep NAME COMMAND…: the JSON lines that a command prints, in FOLDER/DAY-gpu-NAME.json.
 keep() {
@@ -65,7 +73,7 @@ keep() {
         say "$name: left out, $LIMIT s are over"
         return
     fi
-    timeout 120 "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    timeout "$(patience)" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
     if [ -s "$SCRATCH/out" ]; then
         cp "$SCRATCH/out" "$OUT/.$DAY-gpu-$name.tmp" && mv "$OUT/.$DAY-gpu-$name.tmp" "$file"
     fi
@@ -95,7 +103,7 @@ compare() {
 
 bench ceiling ceiling --json
 bench step step --json --batch "$(IFS=,; echo "${batches[*]}")" --identities "$ids" "${pace[@]}"
-bench extraction step --json --forward-only --batch "$(IFS=,; echo "${batches[*]}")" "${pace[@]}"
+bench extraction step --json --forward-only --batch "$(IFS=,; echo "${peers[*]}")" "${pace[@]}"
 
 # Forward, data and weight gradients of conv1 to conv3, as shares of the card's own ceilings.
 bench kernels kernels --json --paper-only --batch "$large" --filter conv_pool
@@ -115,26 +123,23 @@ else
     else
         say "PyTorch finds no CUDA device: its CPU kernels instead, no graphs, no TF32"
     fi
-    for batch in "${batches[@]}"; do
+    # What is asked for most comes first: a start of PyTorch takes ten seconds on some machines.
+    for batch in "${peers[@]}"; do
         compare "torch-$batch-eager" "$batch" "$rounds" --
     done
     if [ "$device" = cuda ]; then
-        for batch in "${batches[@]}"; do
-            compare "torch-$batch-graphs" "$batch" "$rounds" -- "${graphs[@]}"
+        compare "torch-$large-graphs-channels-last-tf32" "$large" 1 -- "${graphs[@]}" --channels-last --tf32
+        for batch in "${peers[@]}"; do
             compare "torch-$batch-graphs-tf32" "$batch" 1 -- "${graphs[@]}" --tf32
+            compare "torch-$batch-graphs" "$batch" 1 -- "${graphs[@]}"
         done
-        compare "torch-$large-channels-last-tf32" "$large" 1 -- "${graphs[@]}" --channels-last --tf32
-        compare "torch-$large-eager-tf32" "$large" 1 -- --tf32
     fi
-    compare "torch-$large-extraction" "$large" "$rounds" --forward-only -- --forward-only "${graphs[@]}"
-    compare "torch-$large-channels-last" "$large" 1 -- "${graphs[@]}" --channels-last
+    compare "torch-$large-extraction" "$large" 1 --forward-only -- --forward-only "${graphs[@]}"
 fi
 
 if [ -x "${BURN:-}" ]; then
-    for backend in cuda wgpu; do
-        bench "burn-$backend" compare --json --batch "$small" --identities "$ids" --rounds 1 "${pace[@]}" \
-            --name "Burn $backend" -- "$BURN" --device "$backend" --batch "$small" --ids "$ids"
-    done
+    bench "burn-${BURN_DEVICE:=cuda}" compare --json --batch "$small" --identities "$ids" --rounds 1 "${pace[@]}" \
+        --name "Burn $BURN_DEVICE" -- "$BURN" --device "$BURN_DEVICE" --batch "$small" --ids "$ids"
 else
     say "Burn: not brought along; build benches/peers/deepid2_burn.rs with --features wgpu,cuda and name it in BURN"
 fi
@@ -146,10 +151,10 @@ fi
 
 if [ "$SECONDS" -lt "$LIMIT" ]; then
     started=$SECONDS
-    if timeout 150 "$DEEPID2" "${adapter[@]}" demo --short --out "$SCRATCH/demo" >"$SCRATCH/demo.log" 2>&1; then
+    if timeout "$(patience)" "$DEEPID2" "${adapter[@]}" demo --short --out "$SCRATCH/demo" >"$SCRATCH/demo.log" 2>&1; then
         say "short demo (faces, training, verification): $((SECONDS - started)) s; its last lines:"
     else
-        say "short demo: failed, or not ready after 150 s; its last lines:"
+        say "short demo: failed, or not ready in time; its last lines:"
     fi
     tail -n 5 "$SCRATCH/demo.log"
 fi

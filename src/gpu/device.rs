@@ -18,7 +18,7 @@ pub struct GpuOptions {
     pub tiles: Option<Tiles>,
 }
 
-/// The two presets of register tiles, split counts and shared loads; `src/ops/tuning.rs` holds their numbers.
+/// The two presets of register tiles, split counts and shared loads; `src/ops/tuning/` holds their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tiles {
     /// Few invocations with large tiles, whose lanes share loads: a driver that runs on a few processor cores.

@@ -58,7 +58,10 @@ pub fn conv_grad_weight(geometry: &ConvGeometry) -> WeightTile {
     let lanes = geometry.out_vecs().next_power_of_two().min(32);
     let workgroups =
         |taps: usize| geometry.taps().div_ceil(taps) * geometry.out_vecs().div_ceil(lanes) * geometry.tiles();
-    let taps = balanced(geometry.taps(), if workgroups(16) >= FILLING / 4 { 16 } else { 8 });
+    if workgroups(16) >= FILLING / 4 {
+        return WeightTile { lanes, taps: balanced(geometry.taps(), 16), channels: 4, splits: 1 };
+    }
+    let taps = balanced(geometry.taps(), 8);
     // The parts of a sum over images are invocations of one workgroup, which add them up in its memory.
     let fitting = (WORKGROUP_BYTES / (taps * lanes * 16)).min(256 / lanes).max(1);
     WeightTile { lanes, taps, channels: 4, splits: parts(geometry.batch, workgroups(taps)).min(fitting) }
