@@ -98,6 +98,12 @@ has_vulkan_driver() {
     }
 }
 
+# NVIDIA's driver offers no device where it does not find these, which containers often lack.
+nvidia_lacks_libraries() {
+    driver_manifests | while IFS= read -r manifest; do grep -l '_nvidia\.so' "$manifest"; done | grep -q . || return 1
+    ! { has_library libGLX.so.0 && has_library libEGL.so.1 && has_library libXext.so.6; }
+}
+
 # ---- What is missing? ----------------------------------------------------------------------------------------------
 
 packages="" dnf_packages="" pacman_packages=""
@@ -137,6 +143,10 @@ if ! has_vulkan_driver; then
     [ -z "$chosen_drivers" ] ||
         fail "VK_DRIVER_FILES or VK_ICD_FILENAMES names no driver that is here ($chosen_drivers): correct it or unset it"
     need "no Vulkan driver of a GPU is here; Mesa's runs on the processor" mesa-vulkan-drivers mesa-vulkan-drivers vulkan-swrast
+fi
+
+if nvidia_lacks_libraries; then
+    need "libraries that NVIDIA's Vulkan driver looks for" "libglx0 libegl1 libxext6" "libglvnd-glx libglvnd-egl libXext" "libglvnd libxext"
 fi
 
 if [ "$rust" = present ] && [ -z "$packages" ]; then

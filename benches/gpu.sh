@@ -13,6 +13,7 @@
 #   BURN_DEVICE=…  its backend, cuda or wgpu (default cuda)
 #   ADAPTER=…   as --adapter (default: the most capable)
 #   SHORT=1     small batches and few repeats: tries the script itself on a slow machine
+#   PATIENCE=90 seconds that one measurement may take (twice that where PyTorch compiles)
 #   LIMIT=420   seconds after which nothing new is started; what still runs 30 s later is ended
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -21,6 +22,7 @@ OUT=${1:-benches/results}
 DEEPID2=${DEEPID2:-target/release/deepid2}
 PYTHON=${PYTHON:-python3}
 LIMIT=${LIMIT:-420}
+PATIENCE=${PATIENCE:-90}
 PEER=benches/peers/deepid2_torch.py
 DAY=$(date -u +%F)
 
@@ -61,7 +63,7 @@ pace=(--repeats "$repeats" --steps "$steps")
 # Seconds that one measurement may take: a program that hangs must not cost the others their turn.
 patience() {
     local left=$((LIMIT + 30 - SECONDS))
-    echo $((left < 90 ? left : 90))
+    echo $((left < PATIENCE ? left : PATIENCE))
 }
 
 # keep NAME COMMAND…: the JSON lines that a command prints, in FOLDER/DAY-gpu-NAME.json.
@@ -73,7 +75,7 @@ keep() {
         say "$name: left out, $LIMIT s are over"
         return
     fi
-    timeout "$(patience)" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+    timeout -k 5 "$(patience)" "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
     if [ -s "$SCRATCH/out" ]; then
         cp "$SCRATCH/out" "$OUT/.$DAY-gpu-$name.tmp" && mv "$OUT/.$DAY-gpu-$name.tmp" "$file"
     fi
@@ -112,7 +114,7 @@ timeout 60 "$DEEPID2" "${adapter[@]}" bench kernels --paper-only --batch "$large
 
 bench nets step --json --no-ceiling --batch "$small" --identities "$ids" "${pace[@]}" --nets 1,8
 
-if ! torch=$("$PYTHON" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu", torch.__version__)' 2>/dev/null); then
+if ! torch=$(timeout -k 5 60 "$PYTHON" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu", torch.__version__)' 2>/dev/null); then
     say "PyTorch: $PYTHON has none; name another in PYTHON, or: python3 -m venv torchenv && torchenv/bin/pip install torch numpy"
 else
     device=${torch%% *}
@@ -145,13 +147,14 @@ else
 fi
 
 if [ "${device:-}" = cuda ]; then
+    PATIENCE=$((2 * PATIENCE))
     compare "torch-256-compile" 256 1 -- --compile
     compare "torch-256-compile-tf32" 256 1 -- --compile --tf32
 fi
 
 if [ "$SECONDS" -lt "$LIMIT" ]; then
     started=$SECONDS
-    if timeout "$(patience)" "$DEEPID2" "${adapter[@]}" demo --short --out "$SCRATCH/demo" >"$SCRATCH/demo.log" 2>&1; then
+    if timeout -k 5 "$(patience)" "$DEEPID2" "${adapter[@]}" demo --short --out "$SCRATCH/demo" >"$SCRATCH/demo.log" 2>&1; then
         say "short demo (faces, training, verification): $((SECONDS - started)) s; its last lines:"
     else
         say "short demo: failed, or not ready in time; its last lines:"

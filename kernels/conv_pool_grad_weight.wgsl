@@ -38,7 +38,7 @@ const OUT_TILE: u32 = 1u;
 const WINDOWS: u32 = 25u; // IN_TILE · WINDOW_AREA
 const SUMS: u32 = 16u; // IN_TILE · OUT_TILE · KERNEL_AREA
 const STORES: u32 = 1u; // SUMS / LANES, rounded up
-const STAGED: u32 = 528u; // SUMS · (LANES + 1) where lanes share nothing, otherwise 1
+const STAGED: u32 = 528u; // SUMS · (LANES + 1) where lanes share nothing and that fits in workgroup memory, otherwise 1
 const SPLITS: u32 = 1u;
 const BIAS_SPLITS: u32 = 1u;
 const LANES: u32 = 32u;
@@ -137,7 +137,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     }
     // Lanes that share nothing pass their sums through workgroup memory, a row a sum with one place to spare, so that
     // neither the writes nor the reads of a subgroup meet in a bank.
-    if (SUBGROUP != LANES) {
+    if (STAGED > 1u) {
         for (var s = 0u; s < SUMS; s++) { // unroll
             staged[s * (LANES + 1u) + lane] = sums[s];
         }
@@ -146,7 +146,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     for (var h = 0u; h < STORES; h++) { // unroll
         let s = h * LANES + lane;
         var mine = 0.0;
-        if (SUBGROUP == LANES) {
+        if (STAGED == 1u) {
             // Every lane learns every total and keeps the one that falls to it.
             for (var l = 0u; l < LANES; l++) { // unroll
                 const own = min(h * LANES + l, SUMS - 1u);

@@ -245,6 +245,8 @@ def main():
     torch.backends.cudnn.allow_tf32 = options.tf32
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(0)
+    if options.cuda_graphs and torch.device(options.device).index is not None:
+        torch.cuda.set_device(options.device)  # streams are of the current device
     # Autograd remembers the stream on which it first saw a parameter, and a graph may not wait for the default one.
     stream = torch.cuda.Stream() if options.cuda_graphs else None
     with torch.cuda.stream(stream):

@@ -74,7 +74,8 @@ fn install_advice() -> &'static str {
     if cfg!(target_os = "linux") {
         "Install your GPU's Vulkan driver, or a software one: `apt-get install libvulkan1 mesa-vulkan-drivers` \
          (Debian, Ubuntu), `dnf install vulkan-loader mesa-vulkan-drivers` (Fedora), \
-         `pacman -S vulkan-icd-loader vulkan-swrast` (Arch)"
+         `pacman -S vulkan-icd-loader vulkan-swrast` (Arch). NVIDIA's driver offers no device without GLVND's and X11's \
+         libraries, which containers often lack: `apt-get install libglx0 libegl1 libxext6`"
     } else if cfg!(target_os = "macos") {
         "Metal comes with macOS 10.13 and later: this machine's macOS or GPU is too old, or the session has no access to it"
     } else {

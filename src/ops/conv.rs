@@ -563,8 +563,14 @@ mod tests {
         let conv = Conv::fully_connected(70, false);
         check(Case::new(conv, inputs(&conv, &[93, 1, 1, 68], 6)).bilinear());
         // Sums over outputs long enough to be shared by workgroups.
-        let conv = Conv::fully_connected(270, false);
+        let conv = Conv::fully_connected(274, false);
         check(Case::new(conv, inputs(&conv, &[9, 1, 1, 36], 9)).bilinear());
+        // Sums over inputs, through a ReLU; and over images, by several invocations.
+        let conv = Conv::fully_connected(37, true);
+        check(Case::new(conv, inputs(&conv, &[93, 1, 1, 36], 10)).kinked());
+        let geometry = Conv::fully_connected(128, false).geometry(&TensorType::f32(&[5, 1, 1, 260])).unwrap();
+        let of_weights = vec![tensor(&[5, 1, 1, 260], 11), tensor(&geometry.output().dims, 12)];
+        check(Case::new(ConvGradWeight { geometry }, of_weights).forward_only());
         let sharing = Sharing::UNSHARED;
         let conv = Conv { out_channels: 37, kernel: 2, sharing, relu: false, flatten: false };
         check(Case::new(conv, inputs(&conv, &[43, 3, 2, 36], 7)).bilinear());

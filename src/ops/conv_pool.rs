@@ -57,6 +57,20 @@ pub(super) fn constants(geometry: &ConvGeometry) -> Specialization {
     ])
 }
 
+/// The constants of `conv_pool_grad_weight.wgsl` that follow from the filter and the input channels of a tile; its text must
+/// be valid for either of its entry points.
+fn weight_constants(geometry: &ConvGeometry, in_tile: usize) -> Specialization {
+    let window = geometry.kernel + 1;
+    constants(geometry).with(&[
+        ("WINDOW", window),
+        ("WINDOW_AREA", window * window),
+        ("SHIFTED_AREA", geometry.kernel * window),
+        ("CARRIED", window - 2),
+        ("IN_TILE", in_tile),
+        ("WINDOWS", in_tile * window * window),
+    ])
+}
+
 impl Op for ConvPool {
     fn name(&self) -> &'static str {
         "conv_pool"
@@ -167,24 +181,18 @@ impl Op for ConvPoolGradWeight {
             return winograd::grad_weight(geometry, target);
         }
         let tile = tuning::conv_pool_grad_weight(geometry, target);
-        let (window, area) = (geometry.kernel + 1, geometry.kernel * geometry.kernel);
+        let area = geometry.kernel * geometry.kernel;
         let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
         let sums = tile.taps * tile.channels * area;
         reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_weight",
-            specialization: constants(geometry).with(&[
+            specialization: weight_constants(geometry, tile.taps).with(&[
                 ("TILES", geometry.tiles()),
-                ("WINDOW", window),
-                ("WINDOW_AREA", window * window),
-                ("SHIFTED_AREA", geometry.kernel * window),
-                ("CARRIED", window - 2),
-                ("IN_TILE", tile.taps),
                 ("OUT_TILE", tile.channels),
-                ("WINDOWS", tile.taps * window * window),
                 ("SUMS", sums),
                 ("STORES", sums.div_ceil(tile.lanes)),
-                ("STAGED", if target.subgroup == tile.lanes { 1 } else { sums * (tile.lanes + 1) }),
+                ("STAGED", tuning::staged_totals(sums, tile.lanes, target)),
                 ("SPLITS", tile.splits),
                 ("LANES", tile.lanes),
                 ("SUBGROUP", target.subgroup),
@@ -229,7 +237,7 @@ impl Op for ConvPoolGradBias {
         reduce::split(splits, elements, target, |parts| Dispatch {
             kernel: &GRAD_WEIGHT,
             entry: "grad_bias",
-            specialization: constants(geometry).with(&[
+            specialization: weight_constants(geometry, 1).with(&[
                 ("TILES", geometry.tiles()),
                 ("BIAS_SPLITS", splits),
                 ("LANES", tuning::bias_lanes(target)),
@@ -337,7 +345,7 @@ mod tests {
             in_channels in 1usize..4,
             out_channels in prop::sample::select(vec![1usize, 3, 4, 5, 9]),
             (rows, columns) in (1usize..4, 1usize..4),
-            kernel in 1usize..5,
+            kernel in 1usize..6,
             tile in prop::sample::select(vec![None, Some((2, 2)), Some((4, 2)), Some((2, 4))]),
             batch in prop::sample::select(vec![4usize, 8, 68]),
             seed: u64,

@@ -158,6 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn layers_that_a_card_takes_in_parts_match_the_reference() {
+        // Parts of each branch with hardware tiles: 2 and 4, 1 and 2, 2 and 1; the last parts are ragged.
+        for (coarse, fine) in [(79, 155), (20, 79), (79, 20)] {
+            let weights = |inputs, seed| tensor(&[1, inputs, 8], seed).zero_columns_from(5);
+            let inputs = vec![
+                tensor(&[coarse, 1, 1, 36], 1),
+                weights(coarse, 2),
+                tensor(&[fine, 1, 1, 36], 3),
+                weights(fine, 4),
+                tensor(&[1, 8], 5).zero_columns_from(5),
+            ];
+            check(Case::new(MultiScale { out_channels: 5 }, inputs).kinked());
+        }
+    }
+
+    #[test]
     fn inputs_of_other_batches_and_weights_of_other_shapes_are_refused() {
         let ty = TensorType::f32;
         let infer = |a: &[usize], w: &[usize], b: &[usize]| {

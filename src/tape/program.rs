@@ -425,7 +425,7 @@ fn compile_steps(
                     }
                 })
                 .collect();
-            // An operation's arithmetic is booked on its first dispatch; the others only reduce.
+            // An operation's arithmetic is booked once, on its first dispatch, whatever share of it the others do.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
             let operation = format!("{} {}", node.op.name(), dims.join("×"));
             planned.push((index, operation, dispatch, places, std::mem::take(&mut flops_left)));

@@ -3,13 +3,11 @@
 //! Two sizes decide: a workgroup of one subgroup is the unit of work, and a large card wants a few thousand of them.
 //! Small batches take smaller tiles, or share a sum among workgroups, to make as many.
 
-use super::{ImageTile, WeightTile, balanced};
+use super::{ImageTile, WORKGROUP_BYTES, WeightTile, balanced};
 use crate::ops::geometry::ConvGeometry;
 
 /// Workgroups of one subgroup that fill a large card: four for each of some five hundred schedulers.
 const FILLING: usize = 2048;
-/// Workgroup memory that every adapter has.
-const WORKGROUP_BYTES: usize = 16 << 10;
 
 /// The largest subgroup-sized workgroup along images that is not mostly idle.
 pub fn image_lanes(geometry: &ConvGeometry) -> usize {
@@ -21,14 +19,15 @@ fn image_blocks(geometry: &ConvGeometry) -> usize {
     geometry.batch_vecs().div_ceil(image_lanes(geometry))
 }
 
-/// The first of `choices`, large ones first, that divides `count` and leaves the card filled, or else the last.
+/// The first of `choices`, large ones first, that leaves the card filled and the last tile of `count` nearly so, or else
+/// the last.
 fn largest_filling<const N: usize>(choices: [usize; N], count: usize, workgroups_of_one: usize) -> usize {
-    let fills = |tile: &usize| count.is_multiple_of(*tile) && workgroups_of_one / tile >= FILLING;
+    let even = |tile: usize| count.is_multiple_of(tile) || count >= 8 * tile;
+    let fills = |tile: &usize| even(*tile) && workgroups_of_one / tile >= FILLING;
     choices.into_iter().find(fills).unwrap_or(choices[N - 1])
 }
 
-/// Partial sums over `terms` where `workgroups` leave most of the card idle. Adding them up takes a dispatch of its own,
-/// as long as it is short: 5 µs.
+/// Partial sums over `terms` where `workgroups` leave most of the card idle. A dispatch that adds them up takes 5 µs.
 fn parts(terms: usize, workgroups: usize) -> usize {
     let worth = |parts: &usize| terms >= parts * 32 && workgroups * parts <= 2 * FILLING;
     if workgroups >= FILLING / 2 { 1 } else { [32, 16, 8, 4, 2].into_iter().find(worth).unwrap_or(1) }
@@ -68,7 +67,7 @@ pub fn conv_grad_weight(geometry: &ConvGeometry) -> WeightTile {
 }
 
 pub fn conv_pool_forward(geometry: &ConvGeometry) -> ImageTile {
-    // Neighbouring subgroups that read the same inputs meet in the cache; five of them are in each other's way.
+    // Neighbouring subgroups that read the same inputs meet in the cache; conv1's five are in each other's way.
     let groups = [3, 2].into_iter().find(|groups| geometry.out_vecs().is_multiple_of(*groups)).unwrap_or(1);
     ImageTile { lanes: image_lanes(geometry), image_vecs: 1, channels: 1, groups, parts: 1 }
 }

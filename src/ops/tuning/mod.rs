@@ -29,13 +29,13 @@ pub struct ImageTile {
 /// Tile of a weight-gradient kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeightTile {
-    /// Workgroup size, along (tap, channel) blocks.
+    /// Invocations of a workgroup along output channels, or images where the kernel adds over lanes.
     pub lanes: usize,
     /// Taps (or input channels, as the kernel counts) an invocation.
     pub taps: usize,
     /// Output channels an invocation.
     pub channels: usize,
-    /// Partial sums over positions or images.
+    /// Partial sums over positions, or over images by further invocations of a workgroup.
     pub splits: usize,
 }
 
@@ -62,6 +62,16 @@ pub fn bias_lanes(target: &Target) -> usize {
 /// Partial sums over windows of a bias gradient through the pool.
 pub fn bias_splits(geometry: &ConvGeometry, target: &Target) -> usize {
     if target.software { 1 } else { hardware::bias_splits(geometry) }
+}
+
+/// Workgroup memory that every adapter has.
+const WORKGROUP_BYTES: usize = 16 << 10;
+
+/// Numbers of workgroup memory by which lanes that share nothing pass each other `sums` of theirs; 1 where they share
+/// registers, or where memory is too small beside a number a lane.
+pub fn staged_totals(sums: usize, lanes: usize, target: &Target) -> usize {
+    let staged = sums * (lanes + 1);
+    if target.subgroup == lanes || (staged + lanes) * 4 > WORKGROUP_BYTES { 1 } else { staged }
 }
 
 /// Images (in vectors of four) and classes that a workgroup of the softmax takes at once.
