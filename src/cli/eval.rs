@@ -128,9 +128,20 @@ impl EvalArgs {
 
 /// What is evaluated: a network on crops, or a bundle on photographs.
 enum Subject {
-    Network { model: Box<Model>, extractor: Box<Extractor> },
-    Bundle { bundle: Box<Bundle>, undetected: usize },
-    Verifier { verifier: Box<Verifier>, vectors: VectorFolder, faces: AlignedFaces },
+    Network {
+        model: Box<Model>,
+        extractor: Box<Extractor>,
+    },
+    /// With the photographs in which no face was found, where one was looked for.
+    Bundle {
+        bundle: Box<Bundle>,
+        undetected: Option<usize>,
+    },
+    Verifier {
+        verifier: Box<Verifier>,
+        vectors: VectorFolder,
+        faces: AlignedFaces,
+    },
 }
 
 impl Subject {
@@ -143,7 +154,8 @@ impl Subject {
             }
             args.crop.refuse_for_bundle()?;
             let bundle = Box::new(args.photographs.open_for_evaluation(&open()?, &args.model)?);
-            return Ok(Self::Bundle { bundle, undetected: 0 });
+            let undetected = args.photographs.detects(&args.model)?.then_some(0);
+            return Ok(Self::Bundle { bundle, undetected });
         }
         args.photographs.refuse_for_model()?;
         if let (Some(folder), Some(aligned)) = (&args.vectors, &args.data) {
@@ -187,7 +199,7 @@ impl Subject {
                 let bar = ProgressBar::new(list.pictures.len() as u64);
                 let judged = evaluate::judge(&mut bundle.recogniser, list, &|done| bar.set_position(done as u64))?;
                 bar.finish_and_clear();
-                *undetected += judged.undetected;
+                *undetected = undetected.map(|before| before + judged.undetected);
                 Ok(judged.scores.iter().map(|score| -score).collect())
             }
             (Self::Verifier { verifier, vectors, faces }, _) => {
@@ -267,7 +279,7 @@ impl Subject {
                         ("Vectors of each group".into(), format!("{vectors:?}")),
                     ]
                 });
-                if let Self::Bundle { undetected, .. } = self {
+                if let Self::Bundle { undetected: Some(undetected), .. } = self {
                     let what = "Photographs without a detected face, judged by their middle";
                     settings.push((what.into(), undetected.to_string()));
                 }
@@ -336,7 +348,7 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         println!("{:<11} {}", one.name, describe(one));
         println!("            {}", describe_intervals(one));
     }
-    if let (Subject::Bundle { undetected: missed @ 1.., .. }, true) = (&subject, args.photographs.detects()) {
+    if let Subject::Bundle { undetected: Some(missed @ 1..), .. } = &subject {
         println!("{missed} photographs without a detected face were judged by their middle");
     }
     if !people.by_folder {

@@ -39,13 +39,26 @@ impl PhotographArgs {
         Ok(())
     }
 
-    /// Whether faces are looked for.
-    pub fn detects(&self) -> bool {
-        !self.no_detect
+    /// Whether faces are looked for: not where the user says so, and not by a bundle that was made of cropped pictures.
+    pub fn detects(&self, bundle: &Path) -> Result<bool> {
+        Ok(!self.no_detect && !matches!(Manifest::open(bundle)?.search, Search::Middle { .. }))
+    }
+
+    /// Says so where the bundle, and not the user, decided that no face is looked for.
+    fn tell_middle(&self, bundle: &Path) -> Result<()> {
+        if !self.no_detect && !self.detects(bundle)? {
+            eprintln!(
+                "{}: made of pictures that are cropped to their faces (--no-detect): no face is looked for, the middle of each \
+                 picture is taken for one; give cropped pictures, or a bundle that was made of whole photographs",
+                bundle.display()
+            );
+        }
+        Ok(())
     }
 
     /// Opens a bundle; `default` replaces its choice of face where the user has none.
     pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
+        self.tell_middle(bundle)?;
         let search = self.no_detect.then_some(Search::Middle { share: self.face_share });
         Ok(Bundle::open(gpu, bundle, BATCH, self.face.map(FaceChoice::from).or(default), search)?)
     }
@@ -53,6 +66,7 @@ impl PhotographArgs {
     /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
     /// is taken for one, since a pair that is left out would make the test easier.
     pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
+        self.tell_middle(bundle)?;
         let share = self.face_share;
         let search = match (self.no_detect, Manifest::open(bundle)?.search) {
             (true, _) => Search::Middle { share },

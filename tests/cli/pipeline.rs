@@ -567,7 +567,18 @@ fn photographs_without_one_face_are_refused() {
     fails(&mut verify(&gray), &["gray.png: no face found", "one face"]);
     fails(&mut verify(&two), &["two.png: 2 faces in it", "--face largest"]);
     finishes(verify(&two).args(["--face", "largest"]));
-    finishes(verify(&gray).arg("--no-detect"));
+    let asked = finishes(verify(&gray).arg("--no-detect"));
+    assert!(asked.stderr.is_empty(), "{}", asked.stderr);
+
+    // A bundle of cropped pictures takes the middle of any, and says so.
+    let cropped = folder.path().join("cropped");
+    let mut bundle = deepid2();
+    bundle.args(["bundle", "--no-detect", "--landmarks"]).arg(made.path("run/landmarks.safetensors"));
+    bundle.arg("--nets").arg(made.path("run/nets")).arg("--verifier").arg(made.path("run/verifier.safetensors"));
+    finishes(bundle.arg("--out").arg(&cropped));
+    let mut of_cropped = deepid2();
+    let told = finishes(of_cropped.arg("verify").arg(&cropped).arg(&gray).arg(photograph(made, 3, 1)));
+    assert!(told.stderr.contains("no face is looked for"), "{}", told.stderr);
     let mut find = deepid2();
     find.arg("find").arg(made.bundle()).arg(&two).arg(made.path("strangers"));
     fails(&mut find, &["two.png: 2 faces in it", "--face largest"]);

@@ -161,3 +161,79 @@ pub fn conv_pool_grad_data_windows(geometry: &ConvGeometry, target: &Target) -> 
     let (lanes, channels) = if target.software { (target.subgroup, 4) } else { (hardware::image_lanes(geometry), 1) };
     ImageTile { lanes, image_vecs: 1, channels, groups: 1, parts: 1 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::geometry::Sharing;
+    use crate::tape::TensorType;
+
+    const HARDWARE: Target = Target {
+        uniform_bytes: 0,
+        storage_bytes: 1 << 30,
+        workgroups_per_dimension: 65_535,
+        software: false,
+        subgroup: 1,
+    };
+
+    /// Input, output channels, filter and tiles of the paper's layers and of wider, narrower and larger ones.
+    fn layers(batch: usize) -> Vec<ConvGeometry> {
+        let tiles = Sharing::Tiles { height: 2, width: 2 };
+        let shapes = [
+            ([3, 55, 47], 20, 4, Sharing::Everywhere),
+            ([20, 26, 22], 40, 3, Sharing::Everywhere),
+            ([40, 12, 10], 60, 3, tiles),
+            ([60, 5, 4], 80, 2, Sharing::UNSHARED),
+            ([1200, 1, 1], 160, 1, Sharing::Everywhere),
+            ([160, 1, 1], 8192, 1, Sharing::Everywhere),
+            ([160, 1, 1], 3, 1, Sharing::Everywhere),
+            ([512, 1, 1], 100_000, 1, Sharing::Everywhere),
+            ([1, 31, 31], 64, 4, Sharing::Everywhere),
+            ([7, 18, 18], 13, 5, Sharing::Everywhere),
+            ([129, 8, 8], 160, 3, tiles),
+        ];
+        let geometry = |([channels, height, width], out, kernel, sharing): ([usize; 3], usize, usize, Sharing)| {
+            ConvGeometry::new("conv", &TensorType::f32(&[channels, height, width, batch]), out, kernel, sharing)
+                .unwrap()
+        };
+        shapes.into_iter().map(geometry).collect()
+    }
+
+    #[test]
+    fn tiles_of_cards_keep_to_what_every_adapter_allows() {
+        const INVOCATIONS: usize = 256;
+        for batch in [4, 36, 64, 128, 256, 2048] {
+            for g in layers(batch) {
+                for tile in [conv_forward(&g, &HARDWARE), conv_grad_data(&g, &HARDWARE)] {
+                    assert!(tile.lanes * tile.groups <= INVOCATIONS && tile.parts >= 1, "{g:?}: {tile:?}");
+                }
+                // Each part has terms of its own.
+                let forward = conv_forward(&g, &HARDWARE).parts;
+                assert!((forward - 1) * g.taps().div_ceil(forward) < g.taps(), "{g:?}: {forward} parts");
+                let data = conv_grad_data(&g, &HARDWARE).parts;
+                assert!((data - 1) * g.out_vecs().div_ceil(data) < g.out_vecs(), "{g:?}: {data} parts");
+                let weights = conv_grad_weight(&g, &HARDWARE);
+                let staged = weights.splits * weights.taps * weights.lanes * 16;
+                assert!(weights.lanes * weights.splits <= INVOCATIONS, "{g:?}: {weights:?}");
+                assert!(weights.splits == 1 || staged <= WORKGROUP_BYTES, "{g:?}: {weights:?}");
+
+                let pooled = conv_pool_forward(&g, &HARDWARE);
+                assert!(pooled.lanes * pooled.groups <= INVOCATIONS, "{g:?}: {pooled:?}");
+                let pooled = conv_pool_grad_weight(&g, &HARDWARE);
+                let sums = pooled.taps * pooled.channels * g.kernel * g.kernel;
+                let staged = staged_totals(sums, pooled.lanes, &HARDWARE);
+                assert!((staged + pooled.lanes) * 4 <= WORKGROUP_BYTES, "{g:?}: {pooled:?}");
+                assert!(staged > 1 || pooled.lanes == 1, "{g:?}: filters this small fit");
+                let (images, classes) = softmax_lanes(&HARDWARE);
+                assert!(images * classes <= INVOCATIONS && 2 * 16 * images * classes <= WORKGROUP_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_that_share_registers_need_no_workgroup_memory_and_too_many_sums_get_none() {
+        assert_eq!(staged_totals(18, 32, &HARDWARE), 18 * 33);
+        assert_eq!(staged_totals(18, 8, &Target { software: true, subgroup: 8, ..HARDWARE }), 1);
+        assert_eq!(staged_totals(480, 8, &Target { software: true, ..HARDWARE }), 1, "17 KB");
+    }
+}
