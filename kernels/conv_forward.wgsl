@@ -121,7 +121,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
                 if (n < BATCH_VECS && o < OUT_CHANNELS) {
                     let sum = sums[(v * 4u + k) * IMAGE_VECS + m];
                     let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
-                    out[row * BATCH_VECS + n] = select(sum, select(sum, vec4f(0.0), is_shut(sum)), RELU == 1u);
+                    out[row * BATCH_VECS + n] = select(sum, vec4f(0.0), vec4<bool>(RELU == 1u) & is_shut(sum));
                 }
             }
         }

@@ -43,16 +43,24 @@ const STAGED: u32 = 1u; // PARTS · TAP_TILE · LANES where there are several pa
 
 const TAPS: u32 = IN_CHANNELS * KERNEL * KERNEL;
 
-// What an invocation computes: taps from `tap` on, of the filters of `tile`, for the output channels of vector `vec`.
+// What an invocation computes: taps from `tap` on, of the filters of `tile`, for the output channels of vector `vec`, over
+// the images of `part`.
 struct Block {
     tap: u32,
     vec: u32,
     tile: u32,
+    part: u32,
 }
 
-fn block_of(group: vec3u, lane: u32) -> Block {
+fn block_of(group: vec3u, local: vec3u) -> Block {
     let channel_blocks = (OUT_VECS + LANES - 1u) / LANES;
-    return Block(group.x / channel_blocks * TAP_TILE, group.x % channel_blocks * LANES + lane, group.y);
+    let part = select(0u, local.y, PARTS > 1u); // a constant where there is one
+    return Block(group.x / channel_blocks * TAP_TILE, group.x % channel_blocks * LANES + local.x, group.y, part);
+}
+
+// Whether the total of tap `t` of the block falls to this part: all parts know it.
+fn stores(block: Block, t: u32) -> bool {
+    return t % PARTS == block.part && block.tap + t < TAPS && block.vec < OUT_VECS;
 }
 
 // Where the weights of tap `t` of the block lie.
@@ -63,7 +71,7 @@ fn index_of(block: Block, t: u32) -> u32 {
 var<workgroup> staged: array<vec4f, STAGED>;
 
 // Sums over all images of the tile's positions, in every part.
-fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32, part: u32) {
+fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32) {
     // Where this lane's share of the inputs lies, for the output at the top left.
     var offsets: array<u32, HELD>;
     for (var h = 0u; h < HELD; h++) { // unroll
@@ -80,7 +88,7 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
         let y = block.tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
         let x = block.tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
         if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; } // a tile cut off by the border
-        for (var n = part; n < BATCH_VECS; n += PARTS) {
+        for (var n = block.part; n < BATCH_VECS; n += PARTS) {
             var held: array<vec4f, HELD>;
             for (var h = 0u; h < HELD; h++) { // unroll
                 held[h] = images[(offsets[h] + y * IN_WIDTH + x) * BATCH_VECS + n];
@@ -100,7 +108,7 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
     }
     if (PARTS > 1u) {
         for (var t = 0u; t < TAP_TILE; t++) { // unroll
-            staged[(part * TAP_TILE + t) * LANES + lane] = (*sums)[t];
+            staged[(block.part * TAP_TILE + t) * LANES + lane] = (*sums)[t];
         }
         workgroupBarrier();
         for (var t = 0u; t < TAP_TILE; t++) { // unroll
@@ -118,12 +126,11 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
 
 @compute @workgroup_size(LANES, PARTS)
 fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-    let block = block_of(group, local.x);
+    let block = block_of(group, local);
     var sums: array<vec4f, TAP_TILE>;
-    let part = select(0u, local.y, PARTS > 1u);
-    sum_outer_products(&sums, block, local.x, part);
+    sum_outer_products(&sums, block, local.x);
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (t % PARTS == part && block.tap + t < TAPS && block.vec < OUT_VECS) {
+        if (stores(block, t)) {
             grad_weights[index_of(block, t)] = sums[t];
         }
     }
@@ -131,15 +138,14 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id
 
 @compute @workgroup_size(LANES, PARTS)
 fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-    let block = block_of(group, local.x);
+    let block = block_of(group, local);
     var sums: array<vec4f, TAP_TILE>;
-    let part = select(0u, local.y, PARTS > 1u);
-    sum_outer_products(&sums, block, local.x, part);
+    sum_outer_products(&sums, block, local.x);
     let rate = rates[0] * scale[0];
     let momentum = rates[1];
     let decay = rates[2];
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (t % PARTS == part && block.tap + t < TAPS && block.vec < OUT_VECS) {
+        if (stores(block, t)) {
             let i = index_of(block, t);
             let v = next_velocity(velocity[i], sums[t], weights[i], momentum, decay);
             velocity[i] = v;

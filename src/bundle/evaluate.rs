@@ -9,8 +9,8 @@ use crate::data::pairs::PairList;
 pub struct Judged {
     /// One a pair: the larger, the more like one person.
     pub scores: Vec<f64>,
-    /// Photographs in which no face was detected, and which were judged by their middle.
-    pub undetected: usize,
+    /// Photographs in which no face was detected, and which were judged by their middle; none where none was looked for.
+    pub undetected: Option<usize>,
     /// The faces, one a photograph in the list's order.
     pub faces: Faces,
 }
@@ -29,5 +29,6 @@ pub fn judge(recogniser: &mut Recogniser, list: &PairList, progress: &dyn Fn(usi
         return Err(Error::SeveralFaces { path: twice[0].path.clone(), faces: count });
     }
     let scores = recogniser.verifier.score_pairs(&faces.reduced, &list.pairs)?;
-    Ok(Judged { scores, undetected: faces.found.iter().filter(|face| !face.detected).count(), faces })
+    let undetected = recogniser.detects().then(|| faces.found.iter().filter(|face| !face.detected).count());
+    Ok(Judged { scores, undetected, faces })
 }

@@ -69,7 +69,8 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens the bundle `folder` for passes of `images` faces; `choice` and `search` replace the bundle's own.
+    /// Opens the bundle `folder` for passes of `images` faces; `choice` replaces the bundle's own, `search` makes of it where
+    /// faces are looked for.
     ///
     /// # Errors
     /// A bundle that is damaged, half-copied or of another version; limits of the adapter.
@@ -78,7 +79,7 @@ impl Bundle {
         folder: &Path,
         images: usize,
         choice: Option<FaceChoice>,
-        search: Option<Search>,
+        search: impl FnOnce(Search) -> Search,
     ) -> Result<Self, Error> {
         let manifest = Manifest::open(folder)?;
         let parts = Parts {
@@ -86,7 +87,7 @@ impl Bundle {
             verifier: Verifier::load(&folder.join(VERIFIER))?,
             network: &|patch| folder.join(network(patch)),
             faces: choice.unwrap_or(manifest.faces),
-            search: search.unwrap_or(manifest.search),
+            search: search(manifest.search),
         };
         manifest.expect(folder, parts.verifier.patches().into_iter().map(network))?;
         let finding = serde_json::to_string(&(parts.faces, parts.search)).expect("plain numbers and text");
@@ -97,6 +98,11 @@ impl Bundle {
 }
 
 impl Recogniser {
+    /// Whether faces are looked for.
+    pub fn detects(&self) -> bool {
+        self.aligner.detects()
+    }
+
     /// A recogniser of parts that are in no bundle yet.
     ///
     /// # Errors

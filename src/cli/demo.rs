@@ -132,7 +132,7 @@ fn settings(faces: &Path, kept_aside: &Path, landmarks: &Path, short: bool) -> P
 
 /// Uses the bundle as its users would.
 fn show(gpu: &Gpu, bundle: &Path, photographs: &Path) -> Result<()> {
-    let mut bundle = Bundle::open(gpu, bundle, BATCH, None, None)?;
+    let mut bundle = Bundle::open(gpu, bundle, BATCH, None, |own| own)?;
     let wanted = photographs.join("person_0000").join("000.jpg");
     let query = bundle.recogniser.only_face(&wanted)?;
     let gallery = Gallery::open(&mut bundle, photographs, None, &|_, _| {})?;

@@ -154,8 +154,7 @@ impl Subject {
             }
             args.crop.refuse_for_bundle()?;
             let bundle = Box::new(args.photographs.open_for_evaluation(&open()?, &args.model)?);
-            let undetected = args.photographs.detects(&args.model)?.then_some(0);
-            return Ok(Self::Bundle { bundle, undetected });
+            return Ok(Self::Bundle { bundle, undetected: None });
         }
         args.photographs.refuse_for_model()?;
         if let (Some(folder), Some(aligned)) = (&args.vectors, &args.data) {
@@ -199,7 +198,7 @@ impl Subject {
                 let bar = ProgressBar::new(list.pictures.len() as u64);
                 let judged = evaluate::judge(&mut bundle.recogniser, list, &|done| bar.set_position(done as u64))?;
                 bar.finish_and_clear();
-                *undetected = undetected.map(|before| before + judged.undetected);
+                *undetected = judged.undetected.map(|missed| undetected.unwrap_or(0) + missed);
                 Ok(judged.scores.iter().map(|score| -score).collect())
             }
             (Self::Verifier { verifier, vectors, faces }, _) => {

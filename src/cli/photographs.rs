@@ -3,8 +3,8 @@
 use super::align::FaceArg;
 use anyhow::{Result, bail};
 use clap::Args;
+use deepid2::bundle::Bundle;
 use deepid2::bundle::recogniser::Faces;
-use deepid2::bundle::{Bundle, Manifest};
 use deepid2::face::aligner::{FaceChoice, Search};
 use deepid2::gpu::Gpu;
 use indicatif::ProgressBar;
@@ -39,42 +39,39 @@ impl PhotographArgs {
         Ok(())
     }
 
-    /// Whether faces are looked for: not where the user says so, and not by a bundle that was made of cropped pictures.
-    pub fn detects(&self, bundle: &Path) -> Result<bool> {
-        Ok(!self.no_detect && !matches!(Manifest::open(bundle)?.search, Search::Middle { .. }))
+    /// Opens a bundle; `default` replaces its choice of face where the user has none.
+    pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
+        self.open_searching(gpu, bundle, default, |search| search)
     }
 
-    /// Says so where the bundle, and not the user, decided that no face is looked for.
-    fn tell_middle(&self, bundle: &Path) -> Result<()> {
-        if !self.no_detect && !self.detects(bundle)? {
+    /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
+    /// is taken for one, since a pair that is left out would make the test easier.
+    pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
+        self.open_searching(gpu, bundle, Some(FaceChoice::Central), |search| match search {
+            Search::Detect(settings) => Search::DetectOrMiddle { settings, share: self.face_share },
+            search => search,
+        })
+    }
+
+    /// Opens a bundle, with faces looked for as `search` makes of the bundle's own way, if at all.
+    fn open_searching(
+        &self,
+        gpu: &Gpu,
+        bundle: &Path,
+        default: Option<FaceChoice>,
+        search: impl FnOnce(Search) -> Search,
+    ) -> Result<Bundle> {
+        let face = self.face.map(FaceChoice::from).or(default);
+        let middle = Search::Middle { share: self.face_share };
+        let opened = Bundle::open(gpu, bundle, BATCH, face, |own| if self.no_detect { middle } else { search(own) })?;
+        if !self.no_detect && !opened.recogniser.detects() {
             eprintln!(
                 "{}: made of pictures that are cropped to their faces (--no-detect): no face is looked for, the middle of each \
                  picture is taken for one; give cropped pictures, or a bundle that was made of whole photographs",
                 bundle.display()
             );
         }
-        Ok(())
-    }
-
-    /// Opens a bundle; `default` replaces its choice of face where the user has none.
-    pub fn open(&self, gpu: &Gpu, bundle: &Path, default: Option<FaceChoice>) -> Result<Bundle> {
-        self.tell_middle(bundle)?;
-        let search = self.no_detect.then_some(Search::Middle { share: self.face_share });
-        Ok(Bundle::open(gpu, bundle, BATCH, self.face.map(FaceChoice::from).or(default), search)?)
-    }
-
-    /// Opens a bundle to judge pairs: the face in the middle is the person named, and where none is detected the middle
-    /// is taken for one, since a pair that is left out would make the test easier.
-    pub fn open_for_evaluation(&self, gpu: &Gpu, bundle: &Path) -> Result<Bundle> {
-        self.tell_middle(bundle)?;
-        let share = self.face_share;
-        let search = match (self.no_detect, Manifest::open(bundle)?.search) {
-            (true, _) => Search::Middle { share },
-            (false, Search::Detect(settings)) => Search::DetectOrMiddle { settings, share },
-            (false, search) => search,
-        };
-        let face = self.face.map_or(FaceChoice::Central, FaceChoice::from);
-        Ok(Bundle::open(gpu, bundle, BATCH, Some(face), Some(search))?)
+        Ok(opened)
     }
 }
 

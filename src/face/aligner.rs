@@ -185,6 +185,11 @@ impl Aligner {
         Ok(Self { landmarks, faces, search, detector: Detector::new() })
     }
 
+    /// Whether it looks for faces, or takes the middle of every picture for one.
+    pub fn detects(&self) -> bool {
+        !matches!(self.search, Search::Middle { .. })
+    }
+
     /// The aligned faces of the photograph in the file `path`; the reason where there is none.
     ///
     /// # Errors

@@ -170,9 +170,8 @@ fn test_scores(
     let mut recogniser = Recogniser::assemble(inputs.gpu, parts, BATCH).map_err(Error::bundle)?;
     let count = list.pictures.len();
     let judged = judge(&mut recogniser, list, &|done| listener.progress(done, count)).map_err(Error::bundle)?;
-    if judged.undetected > 0 && !matches!(inputs.settings.search, Search::Middle { .. }) {
-        listener
-            .say(&format!("  {} photographs without a detected face were judged by their middle", judged.undetected));
+    if let Some(missed @ 1..) = judged.undetected {
+        listener.say(&format!("  {missed} photographs without a detected face were judged by their middle"));
     }
     Ok(judged.scores)
 }

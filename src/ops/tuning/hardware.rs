@@ -47,8 +47,8 @@ pub fn conv_forward(geometry: &ConvGeometry) -> ImageTile {
 pub fn conv_grad_data(geometry: &ConvGeometry) -> ImageTile {
     let workgroups_of_one = geometry.in_channels * geometry.in_height * geometry.in_width * image_blocks(geometry);
     // A sum that can be shared keeps the larger tile.
-    let choices = if geometry.out_vecs() >= 256 { [4, 4] } else { [4, 2] };
-    let channels = largest_filling(choices, geometry.in_channels, workgroups_of_one);
+    let shared = geometry.out_vecs() >= 256;
+    let channels = if shared { 4 } else { largest_filling([4, 2], geometry.in_channels, workgroups_of_one) };
     let parts = parts(geometry.out_vecs(), workgroups_of_one / channels);
     ImageTile { lanes: image_lanes(geometry), image_vecs: 1, channels, groups: 1, parts }
 }
