@@ -33,6 +33,7 @@ const IN_TILE: u32 = 4u;
 const OUT_TILE: u32 = 1u;
 const IMAGE_VECS: u32 = 1u; // SUBGROUP / IN_TILE
 const SUMS: u32 = 100u; // OUT_TILE · IN_TILE · TILE_AREA
+const GRADIENTS: u32 = OUT_TILE * TILE_AREA;
 const SPLITS: u32 = 1u;
 const LANES: u32 = 4u;
 const SUBGROUP: u32 = 4u;
@@ -42,10 +43,15 @@ const SUBGROUP: u32 = 4u;
 @group(0) @binding(2) var<storage, read> code: array<u32>;
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<f32>;
 
-// A function, because the time to compile one grows with its length squared.
-fn accumulate(sums: ptr<function, array<f32, SUMS>>, first: u32, v: array<vec4f, TILE_AREA>, d: array<vec4f, TILE_AREA>) {
-    for (var at = 0u; at < TILE_AREA; at++) { // unroll
-        (*sums)[first + at] += dot(v[at], d[at]);
+// Adds the products at one place of the Winograd tile. Of a place, D of all output channels stays in registers while each
+// number of V is broadcast once. A function, because the time to compile one grows with its length squared.
+fn accumulate(sums: ptr<function, array<f32, SUMS>>, at: u32, v: array<vec4f, IN_TILE>, d: ptr<function, array<vec4f, GRADIENTS>>) {
+    for (var c = 0u; c < IN_TILE; c++) { // unroll
+        for (var j = 0u; j < 4u; j++) { // unroll
+            for (var k = 0u; k < OUT_TILE; k++) { // unroll
+                (*sums)[(k * IN_TILE + c) * TILE_AREA + at] += v[c][j] * (*d)[k * TILE_AREA + at][j];
+            }
+        }
     }
 }
 
@@ -92,18 +98,22 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
                 for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
                     let n = min(first_vec + m, BATCH_VECS - 1u);
                     let counts = first_vec + m < BATCH_VECS;
+                    var d: array<vec4f, GRADIENTS>;
                     for (var k = 0u; k < OUT_TILE; k++) { // unroll
                         let o = min(first_out + k * SUBGROUP + lane, OUT_CHANNELS - 1u);
                         let index = ((o * POOLED_HEIGHT + p) * POOLED_WIDTH + q) * BATCH_VECS + n;
                         let codes = unpack_codes(code[index]);
-                        let d = transform_pooled_gradient(upstream[index], select(vec4u(4u), codes, counts));
-                        for (var c = 0u; c < IN_TILE; c++) { // unroll
-                            var v: array<vec4f, TILE_AREA>;
-                            for (var at = 0u; at < TILE_AREA; at++) { // unroll
-                                v[at] = subgroupBroadcast(own_v[at], m * IN_TILE + c);
-                            }
-                            accumulate(&sums, (k * IN_TILE + c) * TILE_AREA, v, d);
+                        let own_d = transform_pooled_gradient(upstream[index], select(vec4u(4u), codes, counts));
+                        for (var at = 0u; at < TILE_AREA; at++) { // unroll
+                            d[k * TILE_AREA + at] = own_d[at];
                         }
+                    }
+                    for (var at = 0u; at < TILE_AREA; at++) { // unroll
+                        var v: array<vec4f, IN_TILE>;
+                        for (var c = 0u; c < IN_TILE; c++) { // unroll
+                            v[c] = subgroupBroadcast(own_v[at], m * IN_TILE + c);
+                        }
+                        accumulate(&sums, at, v, &d);
                     }
                 }
             }

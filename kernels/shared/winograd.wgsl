@@ -3,9 +3,9 @@
 //
 //   y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A,   d: TILE × TILE inputs, g: KERNEL × KERNEL filter, y: 2 × 2 outputs
 //
-// takes TILE² multiplications where the sum over taps takes 4·KERNEL². It is linear in g, whose gradient is
+// takes TILE² multiplications where the sum over taps takes 4·KERNEL². It is linear in d and in g, so its gradients are
 //
-//   ∂L/∂g = Gᵀ [(Bᵀ d B) ⊙ (A ∂L/∂y Aᵀ)] G.
+//   ∂L/∂d = B [(G g Gᵀ) ⊙ (A ∂L/∂y Aᵀ)] Bᵀ,   ∂L/∂g = Gᵀ [(Bᵀ d B) ⊙ (A ∂L/∂y Aᵀ)] G.
 //
 // The matrices are in winograd3.wgsl, as functions of one row or column.
 
@@ -23,6 +23,27 @@ fn input_columns(d: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
             column[i] = d[i * TILE + j];
         }
         let transformed = input_line(column);
+        for (var i = 0u; i < TILE; i++) { // unroll
+            out[j * TILE + i] = transformed[i];
+        }
+    }
+    return out;
+}
+
+// B m Bᵀ, the adjoint of transform_input.
+fn transform_input_adjoint(m: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
+    return input_columns_adjoint(input_columns_adjoint(m));
+}
+
+// (B m)ᵀ
+fn input_columns_adjoint(m: array<vec4f, TILE_AREA>) -> array<vec4f, TILE_AREA> {
+    var out: array<vec4f, TILE_AREA>;
+    for (var j = 0u; j < TILE; j++) { // unroll
+        var column: array<vec4f, TILE>;
+        for (var i = 0u; i < TILE; i++) { // unroll
+            column[i] = m[i * TILE + j];
+        }
+        let transformed = input_line_adjoint(column);
         for (var i = 0u; i < TILE; i++) { // unroll
             out[j * TILE + i] = transformed[i];
         }
@@ -48,7 +69,34 @@ fn transform_pooled_gradient(g: vec4f, codes: vec4u) -> array<vec4f, TILE_AREA> 
     return out;
 }
 
-// Gᵀ m G
+// G g Gᵀ
+fn transform_filter(g: array<vec4f, KERNEL_AREA>) -> array<vec4f, TILE_AREA> {
+    var half: array<vec4f, TILE_ROWS>; // TILE × KERNEL
+    for (var j = 0u; j < KERNEL; j++) { // unroll
+        var column: array<vec4f, KERNEL>;
+        for (var i = 0u; i < KERNEL; i++) { // unroll
+            column[i] = g[i * KERNEL + j];
+        }
+        let transformed = filter_line(column);
+        for (var i = 0u; i < TILE; i++) { // unroll
+            half[i * KERNEL + j] = transformed[i];
+        }
+    }
+    var out: array<vec4f, TILE_AREA>;
+    for (var i = 0u; i < TILE; i++) { // unroll
+        var row: array<vec4f, KERNEL>;
+        for (var j = 0u; j < KERNEL; j++) { // unroll
+            row[j] = half[i * KERNEL + j];
+        }
+        let transformed = filter_line(row);
+        for (var j = 0u; j < TILE; j++) { // unroll
+            out[i * TILE + j] = transformed[j];
+        }
+    }
+    return out;
+}
+
+// Gᵀ m G, the adjoint of transform_filter.
 fn transform_filter_adjoint(m: array<f32, TILE_AREA>) -> array<f32, KERNEL_AREA> {
     var half: array<f32, TILE_ROWS>; // KERNEL × TILE
     for (var j = 0u; j < TILE; j++) { // unroll

@@ -16,8 +16,18 @@ fn input_line(d: array<vec4f, TILE>) -> array<vec4f, TILE> {
     return array(d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]);
 }
 
+fn input_line_adjoint(m: array<vec4f, TILE>) -> array<vec4f, TILE> {
+    return array(m[0], m[1] - m[2] + m[3], m[1] + m[2] - m[0], -m[3]);
+}
+
 fn output_line_adjoint(y0: vec4f, y1: vec4f) -> array<vec4f, TILE> {
     return array(y0, y0 + y1, y0 - y1, -y1);
+}
+
+fn filter_line(g: array<vec4f, KERNEL>) -> array<vec4f, TILE> {
+    let even = 0.5 * (g[0] + g[2]);
+    let odd = 0.5 * g[1];
+    return array(g[0], even + odd, even - odd, g[2]);
 }
 
 fn filter_line_adjoint(m: array<f32, TILE>) -> array<f32, KERNEL> {

@@ -5,6 +5,7 @@
 use super::conv::reference;
 use super::geometry::{ConvGeometry, Sharing, codes};
 use super::max_pool::CODE_SHUT;
+use super::tuning::PoolGradData;
 use super::{conv_pool_windows, flat_workgroups, reduce, tuning, winograd};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
@@ -269,10 +270,19 @@ impl Op for ConvPoolGradData {
         Ok(vec![TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])])
     }
 
+    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
+        match tuning::pool_grad_data(&self.geometry, target) {
+            PoolGradData::Winograd => vec![winograd::filters(&self.geometry)],
+            PoolGradData::Windows | PoolGradData::Blocks => vec![],
+        }
+    }
+
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
-        if tuning::window_by_window(geometry, target) {
-            return conv_pool_windows::grad_data(geometry, target);
+        match tuning::pool_grad_data(geometry, target) {
+            PoolGradData::Winograd => return winograd::grad_data(geometry, target),
+            PoolGradData::Windows => return conv_pool_windows::grad_data(geometry, target),
+            PoolGradData::Blocks => {}
         }
         let tile = tuning::conv_pool_grad_data(geometry, target);
         // Pooling windows along an axis that a 2×2 block of inputs depends on.

@@ -6,7 +6,7 @@
 //! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl`, `reduce.wgsl` | convolution: shared, locally shared, unshared, fully connected; the update by its weight gradient |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
 //! | `conv_pool_windows` | `conv_pool_grad_data_windows.wgsl` | its data gradient a window at a time, where that wins |
-//! | `winograd` | `winograd_grad_weight.wgsl` | its weight gradient by Winograd's minimal filtering, where that wins |
+//! | `winograd` | `winograd_*.wgsl` | its gradients by Winograd's minimal filtering, where they win |
 //! | [`multi_scale`] | `conv_forward.wgsl`, `reduce.wgsl` | the DeepID2 layer over two inputs, with its ReLU |
 //! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
 //! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |

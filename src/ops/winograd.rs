@@ -1,25 +1,76 @@
-//! Weight gradient of convolution + ReLU + 2×2 max-pool by Winograd's minimal filtering
-//! (`kernels/winograd_grad_weight.wgsl`): a pooling window is the 2×2 output of one Winograd tile, which takes 16
-//! multiplications for a 3×3 filter instead of 36.
+//! Gradients of convolution + ReLU + 2×2 max-pool by Winograd's minimal filtering (`kernels/winograd_*.wgsl`): a pooling
+//! window is the 2×2 output of one Winograd tile, which takes 16 multiplications for a 3×3 filter instead of 36.
 //!
-//! [`super::conv_pool`] uses it where [`super::tuning`] says that it wins.
+//! [`super::conv_pool`] uses these dispatches where [`super::tuning`] says that they win.
 
 use super::conv_pool::constants;
 use super::geometry::ConvGeometry;
-use super::{reduce, tuning};
-use crate::gpu::{Kernel, Target};
+use super::{flat_workgroups, reduce, tuning};
+use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
-use crate::tape::{Dispatch, Operand};
+use crate::tape::{Dispatch, Operand, TensorType};
 
+static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd3.wgsl", "winograd.wgsl");
+static GRAD_DATA: Kernel =
+    kernel!("winograd_grad_data.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
 static GRAD_WEIGHT: Kernel =
     kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
-/// Side of the square filters that the kernel takes.
+/// Side of the square filters that the kernels take.
 pub const KERNEL: usize = 3;
 /// Side of a Winograd tile: the inputs that the 2×2 outputs of a window depend on.
 const SIDE: usize = KERNEL + 1;
 /// Places in a tile.
 const AREA: usize = SIDE * SIDE;
+/// Output channels that a step of the data gradient takes; it divides 4, to which their number is rounded up.
+const DEPTH: usize = 2;
+const FILTER_LANES: usize = 32;
+
+/// The type of transformed filters, [tiles, output channels rounded up to 4, tile area, input channels rounded up to 4].
+pub fn filters(geometry: &ConvGeometry) -> TensorType {
+    TensorType::f32(&[geometry.tiles(), geometry.out_vecs() * 4, AREA, geometry.in_channels.next_multiple_of(4)])
+}
+
+/// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0, by way of the transformed filters in
+/// scratch 0.
+pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
+    let lanes = target.subgroup;
+    let in_vecs = geometry.in_channels.div_ceil(4);
+    let elements = geometry.tiles() * geometry.out_vecs() * in_vecs;
+    let filters = Dispatch {
+        kernel: &FILTER,
+        entry: "transform",
+        specialization: Specialization::constants(&[
+            ("IN_CHANNELS", geometry.in_channels),
+            ("IN_VECS", in_vecs),
+            ("OUT_VECS", geometry.out_vecs()),
+            ("ELEMENTS", elements),
+            ("LANES", FILTER_LANES),
+        ]),
+        bindings: vec![Operand::In(0), Operand::Scratch(0)],
+        workgroups: flat_workgroups(elements, FILTER_LANES, target),
+    };
+    let windows = geometry.out_height / 2;
+    let rows_of_parity = [(0, windows.div_ceil(2)), (1, windows / 2)];
+    let gradient = |(parity, rows): (usize, usize)| Dispatch {
+        kernel: &GRAD_DATA,
+        entry: "grad_data",
+        specialization: constants(geometry).with(&[
+            ("IN_VECS", in_vecs),
+            ("KEPT", 4 * SIDE * 2),
+            ("DEPTH", DEPTH),
+            ("PARITY", parity),
+            ("ROWS", rows),
+            ("LANES", lanes),
+            ("SUBGROUP", lanes),
+            ("SHARES", AREA.div_ceil(lanes)),
+        ]),
+        bindings: vec![Operand::Scratch(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+        workgroups: [geometry.batch_vecs().div_ceil(lanes) as u32, (in_vecs * rows) as u32, 1],
+    };
+    let gradients = rows_of_parity.into_iter().filter(|(_, rows)| *rows > 0).map(gradient);
+    std::iter::once(filters).chain(gradients).collect()
+}
 
 /// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning
 /// splits it.

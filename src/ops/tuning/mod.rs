@@ -133,21 +133,39 @@ pub fn winograd(geometry: &ConvGeometry, target: &Target) -> bool {
     lanes_share_loads(target) && geometry.kernel == winograd::KERNEL
 }
 
-/// Whether the data gradient through the pool goes a window at a time, with the filter entry chosen by the maximum's
-/// place, instead of a block of inputs at a time, with the gradient expanded. Milliseconds, blocks / windows:
+/// The way to the data gradient through the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolGradData {
+    /// A block of inputs at a time, with the gradient expanded; any filter.
+    Blocks,
+    /// A window at a time, with the filter entry chosen by the maximum's place; 3×3 filters.
+    Windows,
+    /// A window at a time in Winograd's domain; 3×3 filters and lanes that share loads.
+    Winograd,
+}
+
+/// Which of them, by class of adapter. Milliseconds, blocks / windows / Winograd:
 ///
 /// | adapter | batch | conv2 | conv3 |
 /// |---|---|---|---|
-/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | 15.5 / 12.6 | 10.8 / 5.8 |
-/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | 8.3 / 8.2 | 6.1 / 3.9 |
-/// | hardware (H100) | 256 | 0.110 / 0.229 | 0.092 / 0.139 |
-/// | hardware (H100) | 2,048 | 0.68 / 0.83 | 0.53 / 0.39 |
+/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | / 20.8 / 16.3 | / 8.9 / 7.8 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | / 15.5 / 10.9 | / 6.9 / 6.2 |
+/// | hardware (H100) | 256 | 0.110 / 0.229 / | 0.092 / 0.139 / |
+/// | hardware (H100) | 2,048 | 0.68 / 0.83 / | 0.53 / 0.39 / |
 ///
-/// On the card windows win where filters differ from tile to tile, so that a block needs several of them, and rows of
-/// windows are enough to fill it.
-pub fn window_by_window(geometry: &ConvGeometry, target: &Target) -> bool {
-    let wins = if target.software { lanes_share_loads(target) } else { hardware::window_by_window(geometry) };
-    wins && geometry.kernel == conv_pool_windows::KERNEL
+/// On lavapipe blocks take as long as windows for conv2, and 1.6 times as long for conv3. The 20 filters of conv3 would take
+/// 3 MB when transformed, as much as a third of all activations at batch 64, for a tenth of the time. On the card windows
+/// win where filters differ from tile to tile, so that a block needs several of them, and rows of windows are enough to
+/// fill it.
+pub fn pool_grad_data(geometry: &ConvGeometry, target: &Target) -> PoolGradData {
+    if winograd(geometry, target) && geometry.tiles() == 1 {
+        return PoolGradData::Winograd;
+    }
+    let windows = if target.software { lanes_share_loads(target) } else { hardware::window_by_window(geometry) };
+    match windows && geometry.kernel == conv_pool_windows::KERNEL {
+        true => PoolGradData::Windows,
+        false => PoolGradData::Blocks,
+    }
 }
 
 /// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.
