@@ -44,15 +44,18 @@ const HELD: u32 = 16u;
 @group(0) @binding(3) var<storage, read_write> pooled: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> code: array<u32>;
 
-// Σ_{i,j} taps[i, j] · window[a + i, b + j]. A function, because the time to compile one grows with its length squared.
-fn correlate(window: ptr<function, array<vec4f, WINDOW_AREA>>, taps: ptr<function, array<f32, KERNEL_AREA>>, a: u32, b: u32) -> vec4f {
-    var sum = vec4f(0.0);
-    for (var i = 0u; i < KERNEL; i++) { // unroll
-        for (var j = 0u; j < KERNEL; j++) { // unroll
-            sum += (*taps)[i * KERNEL + j] * (*window)[(i + a) * WINDOW + j + b];
+// sums[first + 2a + b] += Σ_{i,j} taps[i, j] · window[a + i, b + j], image by image of the four, whose window then stays in
+// registers. A function, because the time to compile one grows with its length squared.
+fn accumulate(sums: ptr<function, array<vec4f, SUMS>>, first: u32, window: ptr<function, array<vec4f, WINDOW_AREA>>, taps: array<f32, KERNEL_AREA>) {
+    for (var m = 0u; m < 4u; m++) { // unroll
+        for (var i = 0u; i < KERNEL; i++) { // unroll
+            for (var j = 0u; j < KERNEL; j++) { // unroll
+                for (var at = 0u; at < 4u; at++) { // unroll
+                    (*sums)[first + at][m] += taps[i * KERNEL + j] * (*window)[(i + at / 2u) * WINDOW + j + at % 2u][m];
+                }
+            }
         }
     }
-    return sum;
 }
 
 @compute @workgroup_size(LANES, GROUPS)
@@ -103,9 +106,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
                     const slot = tap * CHANNEL_VECS + v;
                     taps[tap] = subgroupBroadcast(held[slot / SUBGROUP][k], slot % SUBGROUP);
                 }
-                for (var at = 0u; at < 4u; at++) { // unroll
-                    sums[(v * 4u + k) * 4u + at] += correlate(&window, &taps, at / 2u, at % 2u);
-                }
+                accumulate(&sums, (v * 4u + k) * 4u, &window, taps);
             }
         }
     }
