@@ -265,15 +265,26 @@ fn driver(gpu: &Gpu) -> String {
     format!("{words} ({:?})", info.backend)
 }
 
-/// `AMD EPYC 7B13, 2 threads`.
+/// `AMD EPYC 7B13 (family 25, model 1), 2 threads`.
 fn machine() -> String {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_string())
-    });
+    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text));
     let model = model.unwrap_or_else(|| format!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     format!("{model}, {threads} threads")
+}
+
+/// The first processor of `/proc/cpuinfo`. Virtual machines hide the end of its name, by which generations differ: family
+/// and model tell them apart.
+fn processor(cpuinfo: &str) -> Option<String> {
+    let value_of = |key: &str| {
+        let mut values = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        values.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
+    };
+    let name = value_of("model name")?;
+    Some(match (value_of("cpu family"), value_of("model")) {
+        (Some(family), Some(model)) => format!("{name} (family {family}, model {model})"),
+        _ => name.to_string(),
+    })
 }
 
 /// Days since 1970-01-01 as `2026-11-24`: the Gregorian calendar in years that begin in March, where leap days come last.
@@ -315,6 +326,15 @@ mod tests {
         ] {
             assert_eq!(civil_date(days), date);
         }
+    }
+
+    #[test]
+    fn a_processor_is_told_by_name_family_and_model() {
+        let x86 =
+            "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel\t\t: 9\n";
+        assert_eq!(processor(x86).as_deref(), Some("AMD EPYC (family 25, model 17)"));
+        assert_eq!(processor("model name : Cortex\n").as_deref(), Some("Cortex"));
+        assert_eq!(processor("CPU part : 0xd0c\n"), None);
     }
 
     #[test]
