@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use deepid2::face::aligner::{Aligner, FaceChoice, Landmarks, Outcome, Search, align_folder};
+use deepid2::face::align_folder::{Outcome, align_folder};
+use deepid2::face::aligner::{Aligner, FaceChoice, Landmarks, Search};
 use deepid2::face::detect::DetectSettings;
 use deepid2::train::interrupt;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -11,13 +11,14 @@
 //!
 //! ```text
 //! {"picture":"PERSON/NAME.png","source":"PERSON/NAME.jpg","box":[x,y,w,h],"score":s,
-//!  "landmarks":[[x,y] × 21],"transform":[a,b,tx,ty],"outside":share}
-//! {"source":"PERSON/NAME.jpg","rejected":"no face found"}
+//!  "landmarks":[[x,y] × 21],"transform":[a,b,tx,ty],"outside":share,"bytes":size}
+//! {"source":"PERSON/NAME.jpg","rejected":"no face found","bytes":size}
 //! ```
 //!
 //! (on one line): `box` and `score` are the detector's, in the source, a score of 0 where nothing was detected;
 //! `landmarks` lie in the aligned picture; `transform` takes points of the source to it
-//! ([`Similarity`]); `outside` is the share of the aligned picture that the source does not hold.
+//! ([`Similarity`]); `outside` is the share of the aligned picture that the source does not hold; `bytes` is the size of
+//! the source's file, by which one that was replaced is noticed.
 
 use super::detect::FaceBox;
 use super::points::Shape;
@@ -71,13 +72,15 @@ pub struct Face {
     pub transform: Similarity,
     /// Share of the aligned picture that the photograph does not hold.
     pub outside: f32,
+    /// Size of the photograph's file; absent in folders that were aligned before sizes were kept.
+    pub bytes: Option<u64>,
 }
 
 /// What became of a photograph.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     Face(Box<Face>),
-    Rejected { source: String, reason: String },
+    Rejected { source: String, reason: String, bytes: Option<u64> },
 }
 
 /// A line as it is written; which fields there are tells an entry's kind.
@@ -99,6 +102,8 @@ struct Line {
     outside: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 impl Entry {
@@ -110,12 +115,21 @@ impl Entry {
         }
     }
 
+    /// Size of the photograph's file, where it is known.
+    pub fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Face(face) => face.bytes,
+            Self::Rejected { bytes, .. } => *bytes,
+        }
+    }
+
     /// The line of the index, with its line feed.
     pub fn to_line(&self) -> String {
         let line = match self.clone() {
-            Self::Rejected { source, reason } => Line {
+            Self::Rejected { source, reason, bytes } => Line {
                 source,
                 rejected: Some(reason),
+                bytes,
                 picture: None,
                 bounds: None,
                 score: None,
@@ -124,7 +138,7 @@ impl Entry {
                 outside: None,
             },
             Self::Face(face) => {
-                let Face { picture, source, bounds, landmarks, transform, outside } = *face;
+                let Face { picture, source, bounds, landmarks, transform, outside, bytes } = *face;
                 Line {
                     picture: Some(picture),
                     source,
@@ -134,6 +148,7 @@ impl Entry {
                     transform: Some(transform),
                     outside: Some(outside),
                     rejected: None,
+                    bytes,
                 }
             }
         };
@@ -156,6 +171,7 @@ impl Entry {
                 transform: Some(transform),
                 outside: Some(outside),
                 rejected: None,
+                bytes,
             } => {
                 if !is_below(&picture) {
                     return Err(format!("`picture` is `{picture}`, expected a path below the folder"));
@@ -165,7 +181,7 @@ impl Entry {
                     return Err("a landmark is not finite".into());
                 }
                 let bounds = FaceBox { x, y, width, height, score };
-                Ok(Self::Face(Box::new(Face { picture, source, bounds, landmarks, transform, outside })))
+                Ok(Self::Face(Box::new(Face { picture, source, bounds, landmarks, transform, outside, bytes })))
             }
             Line {
                 picture: None,
@@ -176,7 +192,8 @@ impl Entry {
                 transform: None,
                 outside: None,
                 rejected: Some(reason),
-            } => Ok(Self::Rejected { source, reason }),
+                bytes,
+            } => Ok(Self::Rejected { source, reason, bytes }),
             _ => Err("expected `source` with `rejected`, or with all of `picture`, `box`, `score`, `landmarks`, `transform` and `outside`".into()),
         }
     }
@@ -373,6 +390,7 @@ pub(crate) mod testing {
             landmarks: landmarks(number),
             transform: [0.8, 0.1, -3.0, 4.5].try_into().expect("a scale"),
             outside: 0.125,
+            bytes: Some(4_321),
         }
     }
 
@@ -408,7 +426,7 @@ mod tests {
     use std::fs;
 
     fn rejected(source: &str) -> Entry {
-        Entry::Rejected { source: source.into(), reason: "no face found".into() }
+        Entry::Rejected { source: source.into(), reason: "no face found".into(), bytes: None }
     }
 
     fn listed(picture: &str, number: usize) -> Entry {
@@ -426,7 +444,7 @@ mod tests {
         assert!(line.starts_with(
             r#"{"picture":"ann/1.png","source":"ann/1.jpg","box":[1.5,2.0,50.0,50.0],"score":12.25,"landmarks":[["#
         ));
-        assert!(line.ends_with("],\"transform\":[0.8,0.1,-3.0,4.5],\"outside\":0.125}\n"));
+        assert!(line.ends_with("],\"transform\":[0.8,0.1,-3.0,4.5],\"outside\":0.125,\"bytes\":4321}\n"));
         assert_eq!(Entry::parse(line.trim_end()).unwrap(), face);
         assert_eq!(rejected("b.jpg").to_line(), "{\"source\":\"b.jpg\",\"rejected\":\"no face found\"}\n");
         assert_eq!(Entry::parse(rejected("b.jpg").to_line().trim_end()).unwrap(), rejected("b.jpg"));

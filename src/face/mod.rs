@@ -17,7 +17,8 @@
 //! | [`canonical`] | the frame of aligned pictures and the average face in it |
 //! | [`mod@align`] | a picture resampled to the frame |
 //! | [`index`] | the folder of aligned pictures and its index |
-//! | [`aligner`] | photographs to a folder of aligned pictures, resumable |
+//! | [`aligner`] | a photograph to its aligned faces |
+//! | [`align_folder`] | photographs to a folder of aligned pictures, resumable |
 //! | [`patches`] | the table of 200 patches: 20 regions × 5 scales × RGB or gray |
 //! | [`patch_cut`] | a patch cut out of an aligned picture |
 //! | [`accuracy`] | how far a model's landmarks are from the annotated ones |
@@ -26,6 +27,7 @@
 
 pub mod accuracy;
 pub mod align;
+pub mod align_folder;
 pub mod aligner;
 pub mod annotated;
 pub mod boxes;

@@ -163,6 +163,8 @@ pub enum Error {
     #[error(transparent)]
     Aligner(#[from] face::aligner::Error),
     #[error(transparent)]
+    AlignFolder(#[from] face::align_folder::Error),
+    #[error(transparent)]
     LandmarkModel(#[from] face::landmark_model::Error),
     #[error(transparent)]
     LandmarkTraining(#[from] face::training::Error),
