@@ -7,16 +7,14 @@
 //
 // The maximum's place differs from image to image, and so does the filter entry that an input meets. Along columns the
 // entry is chosen by selects; along rows the gradient is split into one of upper and one of lower maxima, one of them 0.
-// That takes 24 multiply-adds and 12 selects a window and channel, where the dense sum takes 36 multiply-adds. Only 3×3
-// filters: patches of neighbouring windows then overlap by two rows and two columns, no more.
+// That takes 24 multiply-adds and 12 selects a window and channel, where the dense sum takes 36 multiply-adds. Patches are
+// put together by shared/patches.wgsl, which takes only 3×3 filters.
 //
 // Layout as in conv_pool_forward.wgsl.
 //
-// Work split: one invocation = four images × one row of windows × CHANNELS input channels. Windows follow each other
-// along the row: the two right columns of a patch are kept in registers and added to the next. Rows of windows come in
-// two dispatches, PARITY 0 and 1: the patches of every other row do not overlap, so the first writes and the second adds.
-// Output channels come in pairs (fours leave the instruction cache), whose weights are the same for all lanes: each of
-// SUBGROUP lanes loads a share of them and broadcasts it. x: images, y: (channel block, row of windows).
+// Work split: one invocation = four images × one row of windows of this PARITY × CHANNELS input channels. Output channels
+// come in pairs (fours leave the instruction cache), whose weights are the same for all lanes: each of SUBGROUP lanes loads
+// a share of them and broadcasts it. x: images, y: (channel block, row of windows).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -31,8 +29,6 @@ const TILE_WIDTH: u32 = 2u;
 const TILES_X: u32 = 1u;
 const KERNEL: u32 = 3u;
 const KERNEL_AREA: u32 = 9u;
-const PATCH: u32 = 4u; // KERNEL + 1
-const PATCH_AREA: u32 = 16u;
 const CHANNELS: u32 = 4u;
 const SUMS: u32 = 64u; // CHANNELS · PATCH_AREA
 const KEPT: u32 = 32u; // CHANNELS · PATCH · 2
@@ -111,21 +107,11 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             }
         }
         for (var t = 0u; t < CHANNELS; t++) { // unroll
-            let c = first + t;
-            for (var i = 0u; i < PATCH; i++) { // unroll
-                // The rows below the last window of even parity are nobody's but ours.
-                let adds = PARITY == 1u && (i < 2u || p + 1u < POOLED_HEIGHT);
-                for (var j = 0u; j < 2u; j++) { // unroll
-                    const place = (t * PATCH + i) * 2u + j;
-                    if (image < BATCH_VECS && c < IN_CHANNELS) {
-                        let index = ((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + 2u * q + j) * BATCH_VECS + n;
-                        var value = kept[place] + sums[t * PATCH_AREA + i * PATCH + j];
-                        if (adds) { value += grad[index]; }
-                        grad[index] = plain_zeros(value);
-                    }
-                    kept[place] = sums[t * PATCH_AREA + i * PATCH + j + 2u];
-                }
+            var patch_at: array<vec4f, PATCH_AREA>;
+            for (var at = 0u; at < PATCH_AREA; at++) { // unroll
+                patch_at[at] = sums[t * PATCH_AREA + at];
             }
+            add_patch(patch_at, &kept, t * PATCH * 2u, first + t, p, q, image);
         }
     }
 }

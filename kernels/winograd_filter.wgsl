@@ -11,6 +11,7 @@
 const IN_CHANNELS: u32 = 3u;
 const IN_VECS: u32 = 1u;
 const OUT_VECS: u32 = 1u;
+const BY_OUTPUT: u32 = 4u * KERNEL_AREA; // four input channels
 const ELEMENTS: u32 = 1u;
 const LANES: u32 = 32u;
 
@@ -24,7 +25,7 @@ fn transform(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) group
     let out_vec = index % OUT_VECS;
     let in_vec = index / OUT_VECS % IN_VECS;
     let tile = index / OUT_VECS / IN_VECS;
-    var by_output: array<vec4f, 36>; // 4 input channels × KERNEL_AREA
+    var by_output: array<vec4f, BY_OUTPUT>;
     for (var c = 0u; c < 4u; c++) { // unroll
         if (in_vec * 4u + c < IN_CHANNELS) {
             for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll

@@ -5,17 +5,14 @@
 //   grad[c, y, x, n]  = Σ of the patches that reach (y, x)
 //   U = G weights Gᵀ (winograd_filter.wgsl),   D = A (upstream at the maximum's place, else 0) Aᵀ
 //
-// TILE² multiplications a window, where the dense sum takes 4·KERNEL²; and each gradient of a window is loaded once.
-// Only 3×3 filters: patches of neighbouring windows then overlap by two rows and two columns, no more.
+// TILE² multiplications a window, where the dense sum takes 4·KERNEL²; and each gradient of a window is loaded once. Patches
+// are put together by shared/patches.wgsl, which takes only 3×3 filters.
 //
 // Layout as in conv_pool_forward.wgsl.
 //
-// Work split: one invocation = four images × one row of windows × four input channels. Windows follow each other along
-// the row: the two right columns of a patch are kept in registers and added to the next. Rows of windows come in two
-// dispatches, PARITY 0 and 1: the patches of every other row do not overlap, so the first writes and the second adds.
-// Filters are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it. DEPTH output
-// channels are taken at once: where registers spill, each sum is then spilled that much less.
-// x: images, y: (channel block, row of windows).
+// Work split: one invocation = four images × one row of windows of this PARITY × four input channels. Filters are the same
+// for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it. DEPTH output channels are taken at once:
+// where registers spill, each sum is then spilled that much less. x: images, y: (channel block, row of windows).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -103,27 +100,12 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                 accumulate(&sums, at, u, &d);
             }
         }
-        for (var t = 0u; t < CHANNELS; t++) { // unroll
+        for (var c = 0u; c < CHANNELS; c++) { // unroll
             var m: array<vec4f, TILE_AREA>;
             for (var at = 0u; at < TILE_AREA; at++) { // unroll
-                m[at] = sums[t * TILE_AREA + at];
+                m[at] = sums[c * TILE_AREA + at];
             }
-            let patch_of_window = transform_input_adjoint(m);
-            let c = vec * 4u + t;
-            for (var i = 0u; i < TILE; i++) { // unroll
-                // The rows below the last window of even parity are nobody's but ours.
-                let adds = PARITY == 1u && (i < 2u || p + 1u < POOLED_HEIGHT);
-                for (var j = 0u; j < 2u; j++) { // unroll
-                    const place = (t * TILE + i) * 2u + j;
-                    if (image < BATCH_VECS && c < IN_CHANNELS) {
-                        let index = ((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + 2u * q + j) * BATCH_VECS + n;
-                        var value = kept[place] + patch_of_window[i * TILE + j];
-                        if (adds) { value += grad[index]; }
-                        grad[index] = plain_zeros(value);
-                    }
-                    kept[place] = patch_of_window[i * TILE + j + 2u];
-                }
-            }
+            add_patch(transform_input_adjoint(m), &kept, c * TILE * 2u, vec * 4u + c, p, q, image);
         }
     }
 }

@@ -95,8 +95,8 @@ impl Outcome {
     }
 }
 
-/// Aligns the photograph `source`, all below the folder `source`, or those of a list of people or of CelebA, into the folder `out`. `stop` is asked between
-/// chunks; `progress` is given the photographs done and all there are.
+/// Aligns the photograph `source`, all below the folder `source`, or those of a list of people or of CelebA, into the folder
+/// `out`. `stop` is asked between chunks; `progress` is given the photographs done and all there are.
 ///
 /// # Errors
 /// A source without pictures; an `out` that holds anything else, or was made with other settings or photographs;
@@ -231,7 +231,7 @@ impl Photographs {
 
     /// Whether a photograph is not what `entry` was made of, by its size.
     fn is_other(&self, number: usize, entry: &Entry) -> bool {
-        entry.bytes().is_some_and(|before| self.bytes(number).is_some_and(|now| now != before))
+        entry.bytes().zip(self.bytes(number)).is_some_and(|(before, now)| before != now)
     }
 
     /// Aligns a photograph and writes its pictures.
@@ -342,9 +342,9 @@ fn photographs_in(entries: &[Entry]) -> usize {
     entries.chunk_by(|a, b| a.source() == b.source()).count()
 }
 
-/// The entries of an earlier run that hold, after cutting the index to them: of photographs that are still the same,
-/// whose lines are whole and whose pictures are there. The last photograph of a run that did not end is done again, since faces of it may be
-/// missing.
+/// The entries of an earlier run that hold, after cutting the index to them: of photographs that are still the same, whose
+/// lines are whole and whose pictures are there. The last photograph of a run that did not end is done again, since faces
+/// of it may be missing.
 fn resume(out: &Path, photographs: &Photographs) -> Result<Vec<Entry>, Error> {
     let (path, complete) = (out.join(index::INDEX), out.join(index::REJECTED));
     if !path.is_file() {
@@ -391,14 +391,12 @@ fn resume(out: &Path, photographs: &Photographs) -> Result<Vec<Entry>, Error> {
 mod tests {
     use super::*;
     use crate::data::synth::{SynthSpec, write_dataset};
-    use crate::face::aligner::Search;
     use crate::face::aligner::tests::by_model;
     use crate::face::canonical::{HEIGHT, SHAPE, WIDTH};
     use crate::face::index::AlignedFaces;
     use crate::face::points::{LEFT_PUPIL, RIGHT_PUPIL, distance};
     use crate::face::pts;
     use std::cell::Cell;
-    use std::collections::BTreeMap;
     use std::fs;
     use tempfile::TempDir;
 

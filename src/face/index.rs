@@ -102,7 +102,7 @@ struct Line {
     outside: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
 }
 

@@ -277,44 +277,13 @@ impl Op for ConvPoolGradData {
         }
     }
 
-    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         match tuning::pool_grad_data(geometry, target) {
-            PoolGradData::Winograd => return winograd::grad_data(geometry, target),
-            PoolGradData::Windows => return conv_pool_windows::grad_data(geometry, target),
-            PoolGradData::Blocks => {}
+            PoolGradData::Winograd => winograd::grad_data(geometry, target),
+            PoolGradData::Windows => conv_pool_windows::grad_data(geometry, target),
+            PoolGradData::Blocks => vec![grad_data_by_blocks(geometry, target)],
         }
-        let tile = tuning::conv_pool_grad_data(geometry, target);
-        // Pooling windows along an axis that a 2×2 block of inputs depends on.
-        let cells = geometry.kernel / 2 + 1;
-        let one_tile = geometry.tiles() == 1;
-        let pairings = if one_tile { geometry.kernel } else { geometry.kernel + geometry.kernel / 2 };
-        let mut specialization = constants(geometry).with(&[
-            ("CELLS", cells),
-            ("EXPANDED", 2 * cells),
-            ("EXPANDED_AREA", 4 * cells * cells),
-            ("CHANNEL_TILE", tile.channels),
-            ("ONE_TILE", usize::from(one_tile)),
-            ("PAIRINGS", pairings),
-            ("PAIRED_AREA", pairings * pairings),
-            ("SUMS", tile.channels * 4),
-            ("LANES", tile.lanes),
-            ("SUBGROUP", target.subgroup),
-            ("HELD", (tile.channels * pairings * pairings).div_ceil(target.subgroup)),
-        ]);
-        specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
-        let blocks = geometry.in_height.div_ceil(2) * geometry.in_width.div_ceil(2);
-        vec![Dispatch {
-            kernel: &GRAD_DATA,
-            entry: "grad_data",
-            specialization,
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
-            workgroups: [
-                geometry.batch_vecs().div_ceil(tile.lanes) as u32,
-                (geometry.in_channels.div_ceil(tile.channels) * blocks) as u32,
-                1,
-            ],
-        }]
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -323,6 +292,41 @@ impl Op for ConvPoolGradData {
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         vec![reference::grad_data(&self.geometry, inputs[0], &expand(&self.geometry, inputs[1], inputs[2]))]
+    }
+}
+
+/// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0, a block of inputs at a time.
+fn grad_data_by_blocks(geometry: &ConvGeometry, target: &Target) -> Dispatch {
+    let tile = tuning::conv_pool_grad_data(geometry, target);
+    // Pooling windows along an axis that a 2×2 block of inputs depends on.
+    let cells = geometry.kernel / 2 + 1;
+    let one_tile = geometry.tiles() == 1;
+    let pairings = if one_tile { geometry.kernel } else { geometry.kernel + geometry.kernel / 2 };
+    let mut specialization = constants(geometry).with(&[
+        ("CELLS", cells),
+        ("EXPANDED", 2 * cells),
+        ("EXPANDED_AREA", 4 * cells * cells),
+        ("CHANNEL_TILE", tile.channels),
+        ("ONE_TILE", usize::from(one_tile)),
+        ("PAIRINGS", pairings),
+        ("PAIRED_AREA", pairings * pairings),
+        ("SUMS", tile.channels * 4),
+        ("LANES", tile.lanes),
+        ("SUBGROUP", target.subgroup),
+        ("HELD", (tile.channels * pairings * pairings).div_ceil(target.subgroup)),
+    ]);
+    specialization.uniform_if_it_fits("weights", geometry.weights().elements(), target.uniform_bytes);
+    let blocks = geometry.in_height.div_ceil(2) * geometry.in_width.div_ceil(2);
+    Dispatch {
+        kernel: &GRAD_DATA,
+        entry: "grad_data",
+        specialization,
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
+        workgroups: [
+            geometry.batch_vecs().div_ceil(tile.lanes) as u32,
+            (geometry.in_channels.div_ceil(tile.channels) * blocks) as u32,
+            1,
+        ],
     }
 }
 
@@ -394,6 +398,46 @@ mod tests {
         for (in_channels, out_channels, kernel, sharing) in [(21, 44, 3, Sharing::Everywhere), (23, 41, 2, tiles)] {
             let conv = ConvPool { out_channels, kernel, sharing };
             check(Case::new(conv, inputs(&conv, &[in_channels, 5 + kernel, 5 + kernel, 36], 8)).kinked());
+        }
+    }
+
+    /// The data gradient in Winograd's domain also where the tuning takes another way, which filters of several tiles are.
+    #[derive(Debug)]
+    struct ByWinograd(ConvPoolGradData);
+
+    impl Op for ByWinograd {
+        fn name(&self) -> &'static str {
+            self.0.name()
+        }
+
+        fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+            self.0.infer(inputs)
+        }
+
+        fn scratch(&self, _io: Io, _target: &Target) -> Vec<TensorType> {
+            vec![winograd::filters(&self.0.geometry)]
+        }
+
+        fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+            match tuning::winograd(&self.0.geometry, target) {
+                true => winograd::grad_data(&self.0.geometry, target),
+                false => self.0.dispatches(io, target),
+            }
+        }
+
+        fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+            self.0.reference(io, inputs)
+        }
+    }
+
+    #[test]
+    fn winograds_domain_takes_filters_of_several_tiles() {
+        for (in_channels, out_channels, height, width) in [(6, 5, 2, 2), (4, 9, 4, 2)] {
+            let conv = ConvPool { out_channels, kernel: 3, sharing: Sharing::Tiles { height, width } };
+            let geometry = conv.geometry(&TensorType::f32(&[in_channels, 10, 8, 68])).unwrap();
+            let weights = tensor(&geometry.weights().dims, 1).zero_columns_from(out_channels);
+            let (upstream, code) = (tensor(&geometry.pooled().dims, 2), integers(codes(&geometry.pooled()), 5, 3));
+            check(Case::new(ByWinograd(ConvPoolGradData { geometry }), vec![weights, upstream, code]).forward_only());
         }
     }
 

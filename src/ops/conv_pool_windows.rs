@@ -10,18 +10,23 @@ use crate::gpu::{Kernel, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Operand};
 
-static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data_windows.wgsl", "zero.wgsl", "codes.wgsl");
+static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data_windows.wgsl", "zero.wgsl", "codes.wgsl", "patches.wgsl");
 
 /// Side of the square filters that the kernel takes.
 pub const KERNEL: usize = 3;
 /// Side of the inputs that the 2×2 outputs of a window depend on.
 const PATCH: usize = KERNEL + 1;
 
+/// The parities of rows of windows and how many rows each has, at least one: a dispatch each, in this order
+/// (`kernels/shared/patches.wgsl`).
+pub fn rows_of_parities(geometry: &ConvGeometry) -> impl Iterator<Item = (usize, usize)> {
+    let windows = geometry.out_height / 2;
+    [(0, windows.div_ceil(2)), (1, windows / 2)].into_iter().filter(|(_, rows)| *rows > 0)
+}
+
 /// Data gradient from input 0 (weights), 1 (upstream) and 2 (code) into output 0.
 pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
     let tile = tuning::conv_pool_grad_data_windows(geometry, target);
-    let windows = geometry.out_height / 2;
-    let rows_of_parity = [(0, windows.div_ceil(2)), (1, windows / 2)];
     let dispatch = |(parity, rows): (usize, usize)| Dispatch {
         kernel: &GRAD_DATA,
         entry: "grad_data",
@@ -42,5 +47,5 @@ pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
             1,
         ],
     };
-    rows_of_parity.into_iter().filter(|(_, rows)| *rows > 0).map(dispatch).collect()
+    rows_of_parities(geometry).map(dispatch).collect()
 }

@@ -4,6 +4,7 @@
 //! [`super::conv_pool`] uses these dispatches where [`super::tuning`] says that they win.
 
 use super::conv_pool::constants;
+use super::conv_pool_windows::rows_of_parities;
 use super::geometry::ConvGeometry;
 use super::{flat_workgroups, reduce, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
@@ -12,7 +13,7 @@ use crate::tape::{Dispatch, Operand, TensorType};
 
 static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd3.wgsl", "winograd.wgsl");
 static GRAD_DATA: Kernel =
-    kernel!("winograd_grad_data.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
+    kernel!("winograd_grad_data.wgsl", "zero.wgsl", "codes.wgsl", "patches.wgsl", "winograd3.wgsl", "winograd.wgsl");
 static GRAD_WEIGHT: Kernel =
     kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
@@ -50,8 +51,6 @@ pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
         bindings: vec![Operand::In(0), Operand::Scratch(0)],
         workgroups: flat_workgroups(elements, FILTER_LANES, target),
     };
-    let windows = geometry.out_height / 2;
-    let rows_of_parity = [(0, windows.div_ceil(2)), (1, windows / 2)];
     let gradient = |(parity, rows): (usize, usize)| Dispatch {
         kernel: &GRAD_DATA,
         entry: "grad_data",
@@ -68,8 +67,7 @@ pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
         bindings: vec![Operand::Scratch(0), Operand::In(1), Operand::In(2), Operand::Out(0)],
         workgroups: [geometry.batch_vecs().div_ceil(lanes) as u32, (in_vecs * rows) as u32, 1],
     };
-    let gradients = rows_of_parity.into_iter().filter(|(_, rows)| *rows > 0).map(gradient);
-    std::iter::once(filters).chain(gradients).collect()
+    std::iter::once(filters).chain(rows_of_parities(geometry).map(gradient)).collect()
 }
 
 /// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning

@@ -148,15 +148,16 @@ pub enum PoolGradData {
 ///
 /// | adapter | batch | conv2 | conv3 |
 /// |---|---|---|---|
-/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | / 20.8 / 16.3 | / 8.9 / 7.8 |
-/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | / 15.5 / 10.9 | / 6.9 / 6.2 |
+/// | software, lanes share loads (lavapipe, 8 lanes) | 128 | 15.5 / 12.6 / | 10.8 / 5.8 / |
+/// | the same on another processor | 128 | / 20.8 / 16.3 | / 8.9 / 7.8 |
+/// | software, lanes share loads (lavapipe, 16 lanes) | 128 | 8.3 / 8.2 / | 6.1 / 3.9 / |
+/// | the same on another processor | 128 | / 15.5 / 10.9 | / 6.9 / 6.2 |
 /// | hardware (H100) | 256 | 0.110 / 0.229 / | 0.092 / 0.139 / |
 /// | hardware (H100) | 2,048 | 0.68 / 0.83 / | 0.53 / 0.39 / |
 ///
-/// On lavapipe blocks take as long as windows for conv2, and 1.6 times as long for conv3. The 20 filters of conv3 would take
-/// 3 MB when transformed, as much as a third of all activations at batch 64, for a tenth of the time. On the card windows
-/// win where filters differ from tile to tile, so that a block needs several of them, and rows of windows are enough to
-/// fill it.
+/// The 20 filters of conv3 would take 3 MB when transformed, as much as a third of all activations at batch 64, for a tenth
+/// of the time. On the card windows win where filters differ from tile to tile, so that a block needs several of them, and
+/// rows of windows are enough to fill it.
 pub fn pool_grad_data(geometry: &ConvGeometry, target: &Target) -> PoolGradData {
     if winograd(geometry, target) && geometry.tiles() == 1 {
         return PoolGradData::Winograd;
