@@ -10,7 +10,7 @@
 // share of the taps and broadcasts it. PARTS invocations share one such sum, each every PARTS-th vector of images, and
 // add theirs up in workgroup memory. x: (tap block, channel block), y: tile.
 // update: the same, and the weights' step by it (shared/momentum.wgsl), so that the gradient never reaches memory.
-// grad_bias: one workgroup a (tile, channel), lanes along images.
+// grad_bias: one workgroup a (tile, vector of channels), lanes along images.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -155,25 +155,29 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) loc
 }
 
 @group(0) @binding(0) var<storage, read> bias_upstream: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> grad_bias_out: array<f32>;
+@group(0) @binding(1) var<storage, read_write> grad_bias_out: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     // The last workgroup may come several times over, and writes the same each time.
-    let index = min(group.y * groups.x + group.x, TILES * OUT_VECS * 4u - 1u);
-    let o = index % (OUT_VECS * 4u);
-    let tile = index / (OUT_VECS * 4u);
-    var sum = 0.0;
-    if (o < OUT_CHANNELS) {
-        for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
-            let y = tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
-            let x = tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
-            if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; }
-            for (var n = lane; n < BATCH_VECS; n += LANES) {
-                sum += dot(bias_upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n], vec4f(1.0));
+    let index = min(group.y * groups.x + group.x, TILES * OUT_VECS - 1u);
+    let first = index % OUT_VECS * 4u;
+    let tile = index / OUT_VECS;
+    var sums = vec4f(0.0);
+    for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
+        let y = tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
+        let x = tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
+        if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; }
+        for (var n = lane; n < BATCH_VECS; n += LANES) {
+            for (var k = 0u; k < 4u; k++) { // unroll
+                let o = min(first + k, OUT_CHANNELS - 1u);
+                sums[k] += dot(bias_upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n], vec4f(1.0));
             }
         }
     }
-    let all = total(sum, lane);
-    if (lane == 0u) { grad_bias_out[tile * OUT_VECS * 4u + o] = all; }
+    var all: vec4f;
+    for (var k = 0u; k < 4u; k++) { // unroll
+        all[k] = select(0.0, total(sums[k], lane), first + k < OUT_CHANNELS);
+    }
+    if (lane == 0u) { grad_bias_out[index] = all; }
 }

@@ -7,6 +7,8 @@
 // t is the weight tile of (y, x): one tile for a shared convolution, TILE_HEIGHT × TILE_WIDTH outputs a tile for a
 // locally shared one (DeepID2's conv3). Tiles have even sides here, so a pooling window never straddles two.
 //
+// Inputs are activations or the bytes of pictures: shared/activations.wgsl and shared/pixels.wgsl load either.
+//
 // Layout: batch-last, four images a vec4f. weights [tiles, taps, OUT_VECS] as vec4f over output channels; code one byte
 // an image, four to a word.
 //
@@ -30,7 +32,10 @@ const TILES_X: u32 = 1u;
 const KERNEL: u32 = 4u;
 const KERNEL_AREA: u32 = 16u;
 const WINDOW: u32 = 5u;
-const WINDOW_AREA: u32 = 25u;
+const PAIRS: u32 = 3u; // WINDOW / 2, rounded up
+const LOADED_PAIRS: u32 = 3u; // PAIRS: a whole window at once
+const COLUMNS: u32 = 6u; // 2 · PAIRS
+const WINDOWS: u32 = 30u; // WINDOW · COLUMNS
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
 const LANES: u32 = 32u;
@@ -38,7 +43,6 @@ const SUBGROUP: u32 = 1u;
 const GROUPS: u32 = 1u;
 const HELD: u32 = 16u;
 
-@group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> pooled: array<vec4f>;
@@ -46,12 +50,12 @@ const HELD: u32 = 16u;
 
 // sums[first + 2a + b] += Σ_{i,j} taps[i, j] · window[a + i, b + j], image by image of the four, whose window then stays in
 // registers. A function, because the time to compile one grows with its length squared.
-fn accumulate(sums: ptr<function, array<vec4f, SUMS>>, first: u32, window: ptr<function, array<vec4f, WINDOW_AREA>>, taps: array<f32, KERNEL_AREA>) {
+fn accumulate(sums: ptr<function, array<vec4f, SUMS>>, first: u32, window: ptr<function, array<vec4f, WINDOWS>>, taps: array<f32, KERNEL_AREA>) {
     for (var m = 0u; m < 4u; m++) { // unroll
         for (var i = 0u; i < KERNEL; i++) { // unroll
             for (var j = 0u; j < KERNEL; j++) { // unroll
                 for (var at = 0u; at < 4u; at++) { // unroll
-                    (*sums)[first + at][m] += taps[i * KERNEL + j] * (*window)[(i + at / 2u) * WINDOW + j + at % 2u][m];
+                    (*sums)[first + at][m] += taps[i * KERNEL + j] * (*window)[(i + at / 2u) * COLUMNS + j + at % 2u][m];
                 }
             }
         }
@@ -77,6 +81,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
         let slot = min(h * SUBGROUP + lane % SUBGROUP, KERNEL_AREA * CHANNEL_VECS - 1u);
         offsets[h] = slot / CHANNEL_VECS * OUT_VECS + min(first + slot % CHANNEL_VECS, OUT_VECS - 1u);
     }
+    let scale = scales(n);
     var sums: array<vec4f, SUMS>;
     for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
         let b = bias[tile * OUT_VECS + min(first + v, OUT_VECS - 1u)];
@@ -87,13 +92,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
         }
     }
     for (var c = 0u; c < IN_CHANNELS; c++) {
-        var window: array<vec4f, WINDOW_AREA>;
-        let corner = (c * IN_HEIGHT + 2u * p) * IN_WIDTH + 2u * q;
-        for (var i = 0u; i < WINDOW; i++) { // unroll
-            for (var j = 0u; j < WINDOW; j++) { // unroll
-                window[i * WINDOW + j] = images[(corner + i * IN_WIDTH + j) * BATCH_VECS + n];
-            }
-        }
+        var window: array<vec4f, WINDOWS>;
+        load_pairs(&window, 0u, 0u, c, p, q, n, scale, lane);
         let row = (tile * IN_CHANNELS + c) * KERNEL_AREA * OUT_VECS;
         var held: array<vec4f, HELD>;
         for (var h = 0u; h < HELD; h++) { // unroll

@@ -1,13 +1,14 @@
-// Gradient of convolution + ReLU + 2×2 max-pool with respect to the weights, a pooling window at a time in Winograd's
-// domain (shared/winograd.wgsl):
+// Gradients of convolution + ReLU + 2×2 max-pool with respect to weights and bias, a pooling window at a time in
+// Winograd's domain (shared/winograd.wgsl):
 //
 //   grad_weights[t, (c, ·, ·), o] = Gᵀ [Σ_{(p,q) in t} Σ_n V[c, p, q, n] ⊙ D[o, p, q, n]] G
 //   V = Bᵀ (window of images at (p, q)) B,   D = A (upstream at the maximum's place, else 0) Aᵀ
+//   grad_bias[t, o] = Σ_{(p,q) in t} Σ_n D[o, p, q, n] at the place (1, 1), which is the sum of the window's gradient
 //
 // TILE² multiplications a window, where the dense sum takes 4·KERNEL²; the sum over windows and images is taken before
 // the transform back, once a weight.
 //
-// Layout as in conv_pool_forward.wgsl; grad_weights has a leading dimension of SPLITS partial sums over rows of windows,
+// Layout as in conv_pool_forward.wgsl; both results have a leading dimension of SPLITS partial sums over rows of windows,
 // which reduce.wgsl adds in a fixed order.
 //
 // Work split: one workgroup, which is one subgroup = IN_TILE input channels × SUBGROUP·OUT_TILE output channels, over the
@@ -42,6 +43,7 @@ const SUBGROUP: u32 = 4u;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
 @group(0) @binding(2) var<storage, read> code: array<u32>;
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> grad_bias: array<f32>;
 
 // Adds the products at one place of the Winograd tile. Of a place, D of all output channels stays in registers while each
 // number of V is broadcast once. A function, because the time to compile one grows with its length squared.
@@ -56,7 +58,7 @@ fn accumulate(sums: ptr<function, array<f32, SUMS>>, at: u32, v: array<vec4f, IN
 }
 
 @compute @workgroup_size(LANES)
-fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let out_blocks = (OUT_VECS * 4u + SUBGROUP * OUT_TILE - 1u) / (SUBGROUP * OUT_TILE);
     let first_in = group.x / out_blocks * IN_TILE;
     let first_out = group.x % out_blocks * SUBGROUP * OUT_TILE;
@@ -74,6 +76,10 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     var sums: array<f32, SUMS>;
     for (var s = 0u; s < SUMS; s++) { // unroll
         sums[s] = 0.0;
+    }
+    var of_bias: array<f32, OUT_TILE>;
+    for (var k = 0u; k < OUT_TILE; k++) { // unroll
+        of_bias[k] = 0.0;
     }
     for (var p = start; p < bottom; p++) {
         let row = (own_channel * IN_HEIGHT + 2u * p) * IN_WIDTH;
@@ -107,6 +113,7 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
                         for (var at = 0u; at < TILE_AREA; at++) { // unroll
                             d[k * TILE_AREA + at] = own_d[at];
                         }
+                        of_bias[k] += dot(own_d[TILE + 1u], vec4f(1.0));
                     }
                     for (var at = 0u; at < TILE_AREA; at++) { // unroll
                         var v: array<vec4f, IN_TILE>;
@@ -121,6 +128,10 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     }
     for (var k = 0u; k < OUT_TILE; k++) { // unroll
         let o = first_out + k * SUBGROUP + lane;
+        // Every block of input channels has the bias; the first writes it.
+        if (first_in == 0u && o < OUT_VECS * 4u) {
+            grad_bias[(split * TILES + tile) * OUT_VECS * 4u + o] = select(0.0, plain_zero(of_bias[k]), o < OUT_CHANNELS);
+        }
         for (var c = 0u; c < IN_TILE; c++) { // unroll
             var m: array<f32, TILE_AREA>;
             for (var at = 0u; at < TILE_AREA; at++) { // unroll

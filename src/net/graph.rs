@@ -1,16 +1,16 @@
 //! Forward pass, training step and extractor as tapes.
 
 use super::{Error, LocalSharing, NetSpec};
-use crate::ops::{Conv, Ingest, JointLoss, MaxPool, MultiScale, Sgd, Signal};
+use crate::ops::{Conv, ConvPoolOfPixels, Ingest, JointLoss, MaxPool, MultiScale, Sgd, Signal};
 use crate::tape::{Tape, TensorType, Var};
 
 /// Declares a parameter of the network: learned or not.
 type Declare = fn(&mut Tape, &str, TensorType) -> Var;
 
-/// DeepID2 vectors [embedding, 1, 1, images] of `input` [channels, height, width, images].
+/// DeepID2 vectors [embedding, 1, 1, images] of pictures.
 ///
 /// f = max(0, W₁·pool3 + W₂·conv4 + b) (DeepID2, section 2: a multi-scale layer).
-fn extractor(tape: &mut Tape, spec: &NetSpec, input: Var, declare: Declare) -> Result<Var, Error> {
+fn extractor(tape: &mut Tape, spec: &NetSpec, ingested: &Ingested, declare: Declare) -> Result<Var, Error> {
     let parameters: Vec<Var> = spec
         .extractor_parameters()
         .iter()
@@ -19,7 +19,8 @@ fn extractor(tape: &mut Tape, spec: &NetSpec, input: Var, declare: Declare) -> R
     let [w1, b1, w2, b2, w3, b3, w4, b4, from_pool3, from_conv4, bias] = parameters[..] else {
         unreachable!("the extractor has eleven parameters")
     };
-    let pool1 = tape.apply(spec.conv1(), &[input, w1, b1])?[0];
+    let conv1 = ConvPoolOfPixels { conv: spec.conv1(), height: spec.height, width: spec.width };
+    let pool1 = tape.apply(conv1, &[ingested.pixels, ingested.gains, ingested.mean, w1, b1])?[0];
     let pool2 = tape.apply(spec.conv2(), &[pool1, w2, b2])?[0];
     let conv3 = spec.conv3();
     let pool3 = match spec.conv3 {
@@ -42,11 +43,13 @@ fn extractor(tape: &mut Tape, spec: &NetSpec, input: Var, declare: Declare) -> R
     Ok(tape.apply1(layer, &[conv4, from_conv4, pool3, from_pool3, bias])?)
 }
 
-/// The inputs of an [`Ingest`] and its result.
+/// The inputs of an [`Ingest`], its results and the mean.
 struct Ingested {
     pictures: Var,
     augment: Var,
-    input: Var,
+    pixels: Var,
+    gains: Var,
+    mean: Var,
 }
 
 fn ingest(tape: &mut Tape, spec: &NetSpec, images: usize, margin: usize) -> Result<Ingested, Error> {
@@ -54,8 +57,8 @@ fn ingest(tape: &mut Tape, spec: &NetSpec, images: usize, margin: usize) -> Resu
     let pictures = tape.input("pictures", TensorType::u8(&stored));
     let augment = tape.input("augment", TensorType::u32(&[images, 4]));
     let mean = tape.frozen_parameter("mean", spec.mean().device_type());
-    let input = tape.apply1(Ingest { margin }, &[pictures, augment, mean])?;
-    Ok(Ingested { pictures, augment, input })
+    let outputs = tape.apply(Ingest { margin }, &[pictures, augment])?;
+    Ok(Ingested { pictures, augment, pixels: outputs[0], gains: outputs[1], mean })
 }
 
 /// How a training step is built.
@@ -112,12 +115,12 @@ impl TrainingGraph {
     pub fn new(spec: &NetSpec, options: &TrainingOptions) -> Result<Self, Error> {
         spec.check()?;
         let mut tape = Tape::new();
-        let Ingested { pictures, augment, input } = ingest(&mut tape, spec, options.images, options.margin)?;
+        let ingested = ingest(&mut tape, spec, options.images, options.margin)?;
         let labels = tape.input("labels", TensorType::u32(&[options.images]));
         let weights = tape.input("signal weights", TensorType::f32(&[4]));
         let rates = tape.input("rates", TensorType::f32(&[4]));
 
-        let features = extractor(&mut tape, spec, input, Tape::parameter)?;
+        let features = extractor(&mut tape, spec, &ingested, Tape::parameter)?;
         let head: Vec<Var> = spec
             .softmax_parameters()
             .iter()
@@ -141,8 +144,7 @@ impl TrainingGraph {
             }
         }
         tape.hoist_updates();
-        // Of all that the gradients need, the first layer's is needed last, is a fifth of the whole, and is a copy of bytes.
-        tape.recompute(input);
+        let Ingested { pictures, augment, .. } = ingested;
         Ok(Self { tape, pictures, augment, labels, weights, rates, loss, parts, pairs })
     }
 }
@@ -180,8 +182,9 @@ impl ExtractorGraph {
     pub fn new(spec: &NetSpec, images: usize) -> Result<Self, Error> {
         spec.check()?;
         let mut tape = Tape::new();
-        let Ingested { pictures, augment, input } = ingest(&mut tape, spec, images, 0)?;
-        let features = extractor(&mut tape, spec, input, Tape::frozen_parameter)?;
+        let ingested = ingest(&mut tape, spec, images, 0)?;
+        let features = extractor(&mut tape, spec, &ingested, Tape::frozen_parameter)?;
+        let Ingested { pictures, augment, .. } = ingested;
         Ok(Self { tape, pictures, augment, features })
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! In files every weight is [tiles, taps, outputs] and every bias [tiles, outputs]: taps run over (input channel, filter
 //! row, filter column), tiles over the regions of conv3 and the positions of conv4, row by row; the last is fastest. On
-//! the device outputs are rounded up to a multiple of 4 with zeros.
+//! the device outputs are rounded up to a multiple of 4 with zeros, and the mean is in blocks of 2×2 pixels.
 
 use super::NetSpec;
 use crate::ops::geometry::ConvGeometry;
+use crate::ops::ingest;
 use crate::tape::TensorType;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -106,34 +107,45 @@ impl ParameterSpec {
         self.dims.iter().product()
     }
 
-    /// Type on the device: outputs rounded up to a multiple of 4 (the mean is not read in fours).
+    /// Type on the device: outputs rounded up to a multiple of 4, the mean in blocks of pixels ([`ingest::mean`]).
     pub fn device_type(&self) -> TensorType {
-        let mut dims = self.dims.clone();
-        if let (Some(last), true) = (dims.last_mut(), self.name != "mean") {
-            *last = last.next_multiple_of(4);
+        match (self.name, self.dims.as_slice()) {
+            ("mean", &[channels, height, width]) => ingest::mean(channels, height, width),
+            (_, dims) => {
+                let mut dims = dims.to_vec();
+                if let Some(last) = dims.last_mut() {
+                    *last = last.next_multiple_of(4);
+                }
+                TensorType::f32(&dims)
+            }
         }
-        TensorType::f32(&dims)
     }
 
     /// Values as the device stores them, from a file's.
     pub fn pad(&self, values: &[f32]) -> Vec<f32> {
-        let (columns, padded) = self.columns();
         let mut out = vec![0.0; self.device_type().elements()];
-        for (from, to) in values.chunks_exact(columns).zip(out.chunks_exact_mut(padded)) {
-            to[..columns].copy_from_slice(from);
-        }
+        self.places().zip(values).for_each(|(place, value)| out[place] = *value);
         out
     }
 
     /// Values as files hold them, from the device's.
     pub fn strip(&self, values: &[f32]) -> Vec<f32> {
-        let (columns, padded) = self.columns();
-        values.chunks_exact(padded).flat_map(|row| &row[..columns]).copied().collect()
+        self.places().map(|place| values[place]).collect()
     }
 
-    fn columns(&self) -> (usize, usize) {
-        let last = |dims: &[usize]| dims.last().copied().unwrap_or(1);
-        (last(&self.dims), last(&self.device_type().dims))
+    /// Where the device has each value of a file.
+    fn places(&self) -> Box<dyn Iterator<Item = usize> + '_> {
+        match (self.name, self.dims.as_slice()) {
+            ("mean", &[_, height, width]) => Box::new((0..self.elements()).map(move |at| {
+                let (c, y, x) = (at / (height * width), at / width % height, at % width);
+                ingest::place(height, width, c, y, x)
+            })),
+            (_, dims) => {
+                let columns = dims.last().copied().unwrap_or(1);
+                let padded = columns.next_multiple_of(4);
+                Box::new((0..self.elements()).map(move |at| at / columns * padded + at % columns))
+            }
+        }
     }
 }
 
@@ -180,6 +192,17 @@ mod tests {
         assert_eq!(padded.len(), 48);
         assert_eq!(padded[5..8], [0.0; 3]);
         assert_eq!(parameter.strip(&padded), values);
+    }
+
+    #[test]
+    fn the_mean_is_kept_in_blocks_of_four_pixels() {
+        let mean = NetSpec { height: 3, width: 5, channels: 2, ..NetSpec::paper(1) }.mean();
+        let values: Vec<f32> = (0..30).map(|value| value as f32).collect();
+        let blocks = mean.pad(&values);
+        assert_eq!(blocks[..4], [0.0, 1.0, 5.0, 6.0]);
+        assert_eq!(blocks[8..12], [4.0, 0.0, 9.0, 0.0], "beyond the right border");
+        assert_eq!(blocks[24..28], [15.0, 16.0, 20.0, 21.0], "channel 1");
+        assert_eq!(mean.strip(&blocks), values);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Op for Conv {
 
     fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
         let geometry = recorded(self, io.inputs[0]);
-        reduce::partials(io.outputs[0], tuning::conv_forward(&geometry, target).parts)
+        reduce::partials([io.outputs[0]], tuning::conv_forward(&geometry, target).parts)
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
@@ -133,10 +133,10 @@ impl Op for Conv {
         let types = [io.inputs[1], io.inputs[2]];
         match tuning::conv_forward(&geometry, target).parts {
             1 => vec![forward(&geometry, from, To::Output { relu: self.relu, adds: false }, types, target)],
-            parts => vec![
-                forward(&geometry, from, To::Partials { first: 0 }, types, target),
-                reduce::sum_partials(parts, io.outputs[0].elements(), self.relu, target),
-            ],
+            parts => vec![forward(&geometry, from, To::Partials { first: 0 }, types, target), {
+                let operands = [Operand::Scratch(0), Operand::Out(0)];
+                reduce::sum_partials(operands, parts, io.outputs[0].elements(), self.relu, target)
+            }],
         }
     }
 
@@ -300,7 +300,7 @@ impl Op for ConvGradBias {
                 ("SUBGROUP", target.subgroup),
             ]),
             bindings: vec![Operand::In(0), Operand::Out(0)],
-            workgroups: flat_workgroups(geometry.out_vecs() * 4 * geometry.tiles(), 1, target),
+            workgroups: flat_workgroups(geometry.out_vecs() * geometry.tiles(), 1, target),
         }]
     }
 
@@ -327,7 +327,7 @@ impl Op for ConvGradData {
     }
 
     fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        reduce::partials(&self.input, tuning::conv_grad_data(&self.geometry, target).parts)
+        reduce::partials([&self.input], tuning::conv_grad_data(&self.geometry, target).parts)
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
@@ -347,7 +347,7 @@ impl Op for ConvGradData {
         ]);
         specialization.uniform_if_it_fits("weights", io.inputs[0].elements(), target.uniform_bytes);
         let blocks = geometry.in_channels.div_ceil(tile.channels);
-        reduce::split(tile.parts, io.outputs[0].elements(), target, |parts| Dispatch {
+        reduce::split(tile.parts, [io.outputs[0]], 0, target, |[parts]| Dispatch {
             kernel: &GRAD_DATA,
             entry: "grad_data",
             specialization,

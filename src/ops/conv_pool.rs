@@ -1,19 +1,24 @@
 //! Convolution + bias + ReLU + 2×2 max-pool in one pass, and gradients that use the pool's sparsity
 //! (`kernels/conv_pool_*.wgsl`, [`super::conv_pool_windows`]) or, where that is faster, Winograd's domain
-//! ([`super::winograd`]).
+//! ([`super::winograd`]). [`super::conv_pool_pixels`] is the same on the bytes of pictures.
 
 use super::conv::reference;
 use super::geometry::{ConvGeometry, Sharing, codes};
+use super::ingest::PIXEL_SCALE;
 use super::max_pool::CODE_SHUT;
 use super::tuning::PoolGradData;
-use super::{conv_pool_windows, flat_workgroups, reduce, tuning, winograd};
+use super::{conv_pool_windows, reduce, tuning, winograd};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "codes.wgsl", "relu.wgsl");
+static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "activations.wgsl", "codes.wgsl", "relu.wgsl");
+static FORWARD_OF_PIXELS: Kernel = kernel!("conv_pool_forward.wgsl", "pixels.wgsl", "codes.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl", "codes.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
+static GRAD_WEIGHT: Kernel =
+    kernel!("conv_pool_grad_weight.wgsl", "activations.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
+static GRAD_WEIGHT_OF_PIXELS: Kernel =
+    kernel!("conv_pool_grad_weight.wgsl", "pixels.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
 
 /// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
 /// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4
@@ -49,6 +54,42 @@ impl ConvPool {
     }
 }
 
+/// Where the inputs of a convolution with its pool are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// Activations [channels, height, width, images].
+    Activations(Operand),
+    /// [`super::ingest::pixels`], the images' gains, and the mean in blocks.
+    Pixels([Operand; 3]),
+}
+
+impl Source {
+    /// The first binding, and what comes after the last of a kernel's own.
+    fn bindings(self) -> (Operand, Vec<Operand>) {
+        match self {
+            Self::Activations(images) => (images, vec![]),
+            Self::Pixels([pixels, gains, mean]) => (pixels, vec![gains, mean]),
+        }
+    }
+
+    /// The constants of the snippet that loads the inputs, `loaded` pairs of columns at once.
+    fn constants(self, geometry: &ConvGeometry, loaded: usize, target: &Target) -> Vec<(&'static str, usize)> {
+        let window = geometry.kernel + 1;
+        let pairs = window.div_ceil(2);
+        let mut constants =
+            vec![("WINDOW", window), ("PAIRS", pairs), ("COLUMNS", 2 * pairs), ("LOADED_PAIRS", loaded)];
+        if let Self::Pixels(_) = self {
+            constants.extend([
+                ("BLOCK_ROWS", geometry.in_height.div_ceil(2)),
+                ("BLOCK_COLUMNS", geometry.in_width.div_ceil(2)),
+                ("PIXEL_SCALE", PIXEL_SCALE),
+                ("HELD_MEANS", (pairs * loaded).div_ceil(target.subgroup)),
+            ]);
+        }
+        constants
+    }
+}
+
 /// The constants that every kernel of a convolution with its pool declares.
 pub(super) fn constants(geometry: &ConvGeometry) -> Specialization {
     Specialization::constants(&geometry.constants()).with(&[
@@ -58,18 +99,86 @@ pub(super) fn constants(geometry: &ConvGeometry) -> Specialization {
     ])
 }
 
-/// The constants of `conv_pool_grad_weight.wgsl` that follow from the filter and the input channels of a tile; its text must
-/// be valid for either of its entry points.
-fn weight_constants(geometry: &ConvGeometry, in_tile: usize) -> Specialization {
+/// The forward pass from inputs, weights and bias into outputs 0 (pooled values) and 1 (codes).
+pub(super) fn forward(
+    geometry: &ConvGeometry,
+    source: Source,
+    [weights, bias]: [Operand; 2],
+    target: &Target,
+) -> Dispatch {
+    let tile = tuning::conv_pool_forward(geometry, target);
     let window = geometry.kernel + 1;
-    constants(geometry).with(&[
-        ("WINDOW", window),
-        ("WINDOW_AREA", window * window),
+    let pairs = window.div_ceil(2);
+    let mut specialization = constants(geometry).with(&source.constants(geometry, pairs, target)).with(&[
+        ("WINDOWS", window * 2 * pairs),
+        ("CHANNEL_VECS", tile.channels),
+        ("SUMS", tile.channels * 16),
+        ("SUBGROUP", target.subgroup),
+        ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
+        ("LANES", tile.lanes),
+        ("GROUPS", tile.groups),
+    ]);
+    specialization.uniform_if_it_fits("weights", geometry.weights().elements(), target.uniform_bytes);
+    specialization.uniform_if_it_fits("bias", geometry.bias().elements(), target.uniform_bytes);
+    let blocks = geometry.out_vecs().div_ceil(tile.channels * tile.groups);
+    let windows = geometry.out_height / 2 * (geometry.out_width / 2);
+    let (images, more) = source.bindings();
+    Dispatch {
+        kernel: if let Source::Activations(_) = source { &FORWARD } else { &FORWARD_OF_PIXELS },
+        entry: "forward",
+        specialization,
+        bindings: [&[images, weights, bias, Operand::Out(0), Operand::Out(1)], more.as_slice()].concat(),
+        workgroups: [geometry.batch_vecs().div_ceil(tile.lanes) as u32, (blocks * windows) as u32, 1],
+    }
+}
+
+/// Gradients of weights and bias from inputs, upstream gradient and codes into outputs 0 and 1, by way of scratch from
+/// number `scratch` on where the tuning splits them: [`gradient_parts`].
+pub(super) fn grad_weights(
+    geometry: &ConvGeometry,
+    source: Source,
+    [upstream, code]: [Operand; 2],
+    scratch: usize,
+    target: &Target,
+) -> Vec<Dispatch> {
+    let tile = tuning::conv_pool_grad_weight(geometry, target);
+    let area = geometry.kernel * geometry.kernel;
+    let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+    let window = geometry.kernel + 1;
+    let pairs = window.div_ceil(2);
+    let products = tile.taps * tile.channels * area;
+    let sums = products + tile.channels;
+    let specialization = constants(geometry).with(&source.constants(geometry, 1, target)).with(&[
+        ("TILES", geometry.tiles()),
         ("SHIFTED_AREA", geometry.kernel * window),
-        ("CARRIED", window - 2),
-        ("IN_TILE", in_tile),
-        ("WINDOWS", in_tile * window * window),
-    ])
+        ("CARRIED_PAIRS", pairs - 1),
+        ("CARRIED", 2 * (pairs - 1)),
+        ("IN_TILE", tile.taps),
+        ("OUT_TILE", tile.channels),
+        ("PLACES", window * 2 * pairs),
+        ("WINDOWS", tile.taps * window * 2 * pairs),
+        ("PRODUCTS", products),
+        ("SUMS", sums),
+        ("STORES", sums.div_ceil(tile.lanes)),
+        ("STAGED", tuning::staged_totals(sums, tile.lanes, target)),
+        ("SPLITS", tile.splits),
+        ("LANES", tile.lanes),
+        ("SUBGROUP", target.subgroup),
+    ]);
+    let (images, more) = source.bindings();
+    reduce::split(tile.splits, [&geometry.weights(), &geometry.bias()], scratch, target, |[weights, bias]| Dispatch {
+        kernel: if let Source::Activations(_) = source { &GRAD_WEIGHT } else { &GRAD_WEIGHT_OF_PIXELS },
+        entry: "gradients",
+        specialization,
+        bindings: [&[images, upstream, code, weights, bias], more.as_slice()].concat(),
+        workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
+    })
+}
+
+/// Scratch of [`grad_weights`].
+pub(super) fn gradient_parts(geometry: &ConvGeometry, target: &Target) -> Vec<TensorType> {
+    let splits = tuning::conv_pool_grad_weight(geometry, target).splits;
+    reduce::partials([&geometry.weights(), &geometry.bias()], splits)
 }
 
 impl Op for ConvPool {
@@ -87,29 +196,7 @@ impl Op for ConvPool {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = self.geometry(io.inputs[0]).expect("checked by infer");
-        let tile = tuning::conv_pool_forward(&geometry, target);
-        let window = geometry.kernel + 1;
-        let mut specialization = constants(&geometry).with(&[
-            ("WINDOW", window),
-            ("WINDOW_AREA", window * window),
-            ("CHANNEL_VECS", tile.channels),
-            ("SUMS", tile.channels * 16),
-            ("SUBGROUP", target.subgroup),
-            ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
-            ("LANES", tile.lanes),
-            ("GROUPS", tile.groups),
-        ]);
-        specialization.uniform_if_it_fits("weights", io.inputs[1].elements(), target.uniform_bytes);
-        specialization.uniform_if_it_fits("bias", io.inputs[2].elements(), target.uniform_bytes);
-        let blocks = geometry.out_vecs().div_ceil(tile.channels * tile.groups);
-        let windows = geometry.out_height / 2 * (geometry.out_width / 2);
-        vec![Dispatch {
-            kernel: &FORWARD,
-            entry: "forward",
-            specialization,
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
-            workgroups: [geometry.batch_vecs().div_ceil(tile.lanes) as u32, (blocks * windows) as u32, 1],
-        }]
+        vec![forward(&geometry, Source::Activations(Operand::In(0)), [Operand::In(1), Operand::In(2)], target)]
     }
 
     fn flops(&self, io: Io) -> u64 {
@@ -125,15 +212,13 @@ impl Op for ConvPool {
         // (the weights' gradient by its update) before the other's gradient is there.
         let weights_first = tape.ty(input).elements() > geometry.weights().elements();
         for of_weights in [weights_first, !weights_first] {
-            if of_weights && grad.wanted[1] {
-                gradients[1] = Some(tape.apply1(ConvPoolGradWeight { geometry }, &[input, upstream, code])?);
+            if of_weights && (grad.wanted[1] || grad.wanted[2]) {
+                let both = tape.apply(ConvPoolGradWeight { geometry }, &[input, upstream, code])?;
+                (gradients[1], gradients[2]) = (Some(both[0]), Some(both[1]));
             }
             if !of_weights && grad.wanted[0] {
                 gradients[0] = Some(tape.apply1(ConvPoolGradData { geometry }, &[weights, upstream, code])?);
             }
-        }
-        if grad.wanted[2] {
-            gradients[2] = Some(tape.apply1(ConvPoolGradBias { geometry }, &[upstream, code])?);
         }
         Ok(gradients)
     }
@@ -152,7 +237,7 @@ impl Op for ConvPool {
     }
 }
 
-/// Gradient with respect to the weights. Inputs: input, upstream, code.
+/// Gradients with respect to weights and bias. Inputs: input, upstream, code.
 #[derive(Debug, Clone, Copy)]
 struct ConvPoolGradWeight {
     geometry: ConvGeometry,
@@ -164,43 +249,22 @@ impl Op for ConvPoolGradWeight {
     }
 
     fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        Ok(vec![self.geometry.weights()])
+        Ok(vec![self.geometry.weights(), self.geometry.bias()])
     }
 
     fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        let splits = if tuning::winograd(&self.geometry, target) {
-            tuning::winograd_grad_weight(&self.geometry, target).splits
-        } else {
-            tuning::conv_pool_grad_weight(&self.geometry, target).splits
-        };
-        reduce::partials(&self.geometry.weights(), splits)
+        match tuning::winograd(&self.geometry, target) {
+            true => winograd::gradient_parts(&self.geometry, target),
+            false => gradient_parts(&self.geometry, target),
+        }
     }
 
-    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
-        let geometry = &self.geometry;
-        if tuning::winograd(geometry, target) {
-            return winograd::grad_weight(geometry, target);
+    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
+        let (images, gradient) = (Operand::In(0), [Operand::In(1), Operand::In(2)]);
+        match tuning::winograd(&self.geometry, target) {
+            true => winograd::grad_weights(&self.geometry, target),
+            false => grad_weights(&self.geometry, Source::Activations(images), gradient, 0, target),
         }
-        let tile = tuning::conv_pool_grad_weight(geometry, target);
-        let area = geometry.kernel * geometry.kernel;
-        let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
-        let sums = tile.taps * tile.channels * area;
-        reduce::split(tile.splits, io.outputs[0].elements(), target, |parts| Dispatch {
-            kernel: &GRAD_WEIGHT,
-            entry: "grad_weight",
-            specialization: weight_constants(geometry, tile.taps).with(&[
-                ("TILES", geometry.tiles()),
-                ("OUT_TILE", tile.channels),
-                ("SUMS", sums),
-                ("STORES", sums.div_ceil(tile.lanes)),
-                ("STAGED", tuning::staged_totals(sums, tile.lanes, target)),
-                ("SPLITS", tile.splits),
-                ("LANES", tile.lanes),
-                ("SUBGROUP", target.subgroup),
-            ]),
-            bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), parts],
-            workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-        })
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -208,49 +272,11 @@ impl Op for ConvPoolGradWeight {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![reference::grad_weight(&self.geometry, inputs[0], &expand(&self.geometry, inputs[1], inputs[2]))]
-    }
-}
-
-/// Gradient with respect to the bias. Inputs: upstream, code.
-#[derive(Debug, Clone, Copy)]
-struct ConvPoolGradBias {
-    geometry: ConvGeometry,
-}
-
-impl Op for ConvPoolGradBias {
-    fn name(&self) -> &'static str {
-        "conv_pool_grad_bias"
-    }
-
-    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        Ok(vec![self.geometry.bias()])
-    }
-
-    fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
-        reduce::partials(&self.geometry.bias(), tuning::bias_splits(&self.geometry, target))
-    }
-
-    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
-        let geometry = &self.geometry;
-        let splits = tuning::bias_splits(geometry, target);
-        let elements = io.outputs[0].elements();
-        reduce::split(splits, elements, target, |parts| Dispatch {
-            kernel: &GRAD_WEIGHT,
-            entry: "grad_bias",
-            specialization: weight_constants(geometry, 1).with(&[
-                ("TILES", geometry.tiles()),
-                ("BIAS_SPLITS", splits),
-                ("LANES", tuning::bias_lanes(target)),
-                ("SUBGROUP", target.subgroup),
-            ]),
-            bindings: vec![Operand::In(0), Operand::In(1), parts],
-            workgroups: flat_workgroups(splits * elements, 1, target),
-        })
-    }
-
-    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![reference::grad_bias(&self.geometry, &expand(&self.geometry, inputs[0], inputs[1]))]
+        let upstream = expand(&self.geometry, inputs[1], inputs[2]);
+        vec![
+            reference::grad_weight(&self.geometry, inputs[0], &upstream),
+            reference::grad_bias(&self.geometry, &upstream),
+        ]
     }
 }
 
@@ -331,7 +357,7 @@ fn grad_data_by_blocks(geometry: &ConvGeometry, target: &Target) -> Dispatch {
 }
 
 /// The gradient at the convolution's output: upstream at each window's maximum, 0 elsewhere.
-fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
+pub(super) fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
     super::max_pool::reference::backward(&geometry.output(), upstream, code)
 }
 

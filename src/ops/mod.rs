@@ -5,10 +5,11 @@
 //! | [`elementwise`] | `elementwise.wgsl`, `reduce.wgsl` | sum, product, ReLU, reduction to one number |
 //! | [`conv`] | `conv_forward.wgsl`, `conv_grad_data.wgsl`, `conv_grad_weight.wgsl`, `reduce.wgsl` | convolution: shared, locally shared, unshared, fully connected; the update by its weight gradient |
 //! | [`conv_pool`] | `conv_pool_*.wgsl` | convolution + bias + ReLU + 2×2 max-pool in one pass |
+//! | [`conv_pool_pixels`] | the same, `unpack.wgsl` | the same on the bytes of pictures: the first layer |
 //! | `conv_pool_windows` | `conv_pool_grad_data_windows.wgsl` | its data gradient a window at a time, where that wins |
 //! | `winograd` | `winograd_*.wgsl` | its gradients by Winograd's minimal filtering, where they win |
 //! | [`multi_scale`] | `conv_forward.wgsl`, `reduce.wgsl` | the DeepID2 layer over two inputs, with its ReLU |
-//! | [`ingest`] | `ingest.wgsl` | stored bytes to network input |
+//! | [`ingest`] | `ingest.wgsl` | stored pictures to blocks of pixels |
 //! | [`loss`] | `softmax_loss.wgsl`, `verification_loss.wgsl` | identification and verification with one gradient |
 //! | [`sgd`] | `sgd.wgsl` | the update of any other parameter |
 //! | [`max_pool`] | `max_pool.wgsl` | 2×2 max-pool on its own |
@@ -19,6 +20,7 @@
 pub mod ceiling;
 pub mod conv;
 pub mod conv_pool;
+pub mod conv_pool_pixels;
 mod conv_pool_windows;
 pub mod elementwise;
 pub mod geometry;
@@ -35,6 +37,7 @@ mod winograd;
 
 pub use conv::Conv;
 pub use conv_pool::ConvPool;
+pub use conv_pool_pixels::ConvPoolOfPixels;
 pub use elementwise::{Add, Broadcast, Multiply, Relu, Sum};
 pub use geometry::{ConvGeometry, Sharing};
 pub use ingest::Ingest;

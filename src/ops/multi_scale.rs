@@ -62,7 +62,7 @@ impl Op for MultiScale {
 
     fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
         let parts = self.parts(io, target);
-        reduce::partials(io.outputs[0], if parts == [1; 2] { 1 } else { parts.iter().sum() })
+        reduce::partials([io.outputs[0]], if parts == [1; 2] { 1 } else { parts.iter().sum() })
     }
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
@@ -77,11 +77,12 @@ impl Op for MultiScale {
                 of_branch(a, To::Output { relu: false, adds: false }),
                 of_branch(b, To::Output { relu: true, adds: true }),
             ],
-            [of_a, of_b] => vec![
-                of_branch(a, To::Partials { first: 0 }),
-                of_branch(b, To::Partials { first: of_a }),
-                reduce::sum_partials(of_a + of_b, io.outputs[0].elements(), true, target),
-            ],
+            [of_a, of_b] => {
+                vec![of_branch(a, To::Partials { first: 0 }), of_branch(b, To::Partials { first: of_a }), {
+                    let operands = [Operand::Scratch(0), Operand::Out(0)];
+                    reduce::sum_partials(operands, of_a + of_b, io.outputs[0].elements(), true, target)
+                }]
+            }
         }
     }
 

@@ -8,28 +8,39 @@ use crate::tape::{DType, Dispatch, Operand, TensorType};
 static KERNEL: Kernel = kernel!("reduce.wgsl", "linear.wgsl", "zero.wgsl", "relu.wgsl");
 const LANES: usize = 64;
 
-/// Scratch of [`split`]: `splits` copies of the result, or none.
-pub fn partials(result: &TensorType, splits: usize) -> Vec<TensorType> {
-    let dims = [&[splits], result.dims.as_slice()].concat();
-    if splits == 1 { vec![] } else { vec![TensorType { dims, dtype: DType::F32 }] }
-}
-
-/// A sum in `splits` parts (split-K): `parts` makes the dispatch that writes them to the operand it is given, which is
-/// output 0 where there is one part; otherwise scratch 0, and output 0 is their sum.
-pub fn split(
-    splits: usize,
-    elements: usize,
-    target: &Target,
-    parts: impl FnOnce(Operand) -> Dispatch,
-) -> Vec<Dispatch> {
+/// Scratch of [`split`]: `splits` copies of each result, or none.
+pub fn partials<const N: usize>(results: [&TensorType; N], splits: usize) -> Vec<TensorType> {
+    let copies = |result: &TensorType| [&[splits], result.dims.as_slice()].concat();
     match splits {
-        1 => vec![parts(Operand::Out(0))],
-        _ => vec![parts(Operand::Scratch(0)), sum_partials(splits, elements, false, target)],
+        1 => vec![],
+        _ => results.map(|result| TensorType { dims: copies(result), dtype: DType::F32 }).into(),
     }
 }
 
-/// Output 0 as the sum of `partials` in scratch 0, through a ReLU or not.
-pub fn sum_partials(partials: usize, elements: usize, relu: bool, target: &Target) -> Dispatch {
+/// Sums in `splits` parts (split-K): `parts` makes the dispatch that writes those of each of `results` to the operand it
+/// is given, which is an output where there is one part; otherwise scratch, and the outputs are their sums. Outputs are
+/// numbered from 0, scratch from `scratch` on.
+pub fn split<const N: usize>(
+    splits: usize,
+    results: [&TensorType; N],
+    scratch: usize,
+    target: &Target,
+    parts: impl FnOnce([Operand; N]) -> Dispatch,
+) -> Vec<Dispatch> {
+    let number: [usize; N] = std::array::from_fn(|number| number);
+    if splits == 1 {
+        return vec![parts(number.map(Operand::Out))];
+    }
+    let sum = |number: usize| {
+        let operands = [Operand::Scratch(scratch + number), Operand::Out(number)];
+        sum_partials(operands, splits, results[number].elements(), false, target)
+    };
+    let first = parts(number.map(|number| Operand::Scratch(scratch + number)));
+    std::iter::once(first).chain(number.map(sum)).collect()
+}
+
+/// The second operand as the sum of `partials` in the first, through a ReLU or not.
+pub fn sum_partials(operands: [Operand; 2], partials: usize, elements: usize, relu: bool, target: &Target) -> Dispatch {
     Dispatch {
         kernel: &KERNEL,
         entry: "sum_partials",
@@ -39,7 +50,7 @@ pub fn sum_partials(partials: usize, elements: usize, relu: bool, target: &Targe
             ("RELU", usize::from(relu)),
             ("LANES", LANES),
         ]),
-        bindings: vec![Operand::Scratch(0), Operand::Out(0)],
+        bindings: operands.into(),
         workgroups: flat_workgroups(elements, LANES, target),
     }
 }

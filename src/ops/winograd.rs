@@ -70,15 +70,21 @@ pub fn grad_data(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
     std::iter::once(filters).chain(rows_of_parities(geometry).map(gradient)).collect()
 }
 
-/// Weight gradient from input 0 (images), 1 (upstream) and 2 (code) into output 0, by way of scratch 0 where the tuning
-/// splits it.
-pub fn grad_weight(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
+/// Scratch of [`grad_weights`].
+pub fn gradient_parts(geometry: &ConvGeometry, target: &Target) -> Vec<TensorType> {
+    let splits = tuning::winograd_grad_weight(geometry, target).splits;
+    reduce::partials([&geometry.weights(), &geometry.bias()], splits)
+}
+
+/// Gradients of weights and bias from input 0 (images), 1 (upstream) and 2 (code) into outputs 0 and 1, by way of scratch 0
+/// and 1 where the tuning splits them.
+pub fn grad_weights(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
     let tile = tuning::winograd_grad_weight(geometry, target);
     let blocks =
         geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
-    reduce::split(tile.splits, geometry.weights().elements(), target, |parts| Dispatch {
+    reduce::split(tile.splits, [&geometry.weights(), &geometry.bias()], 0, target, |[weights, bias]| Dispatch {
         kernel: &GRAD_WEIGHT,
-        entry: "grad_weight",
+        entry: "gradients",
         specialization: constants(geometry).with(&[
             ("TILES", geometry.tiles()),
             ("CARRIED", SIDE - 2),
@@ -90,7 +96,7 @@ pub fn grad_weight(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
             ("LANES", tile.lanes),
             ("SUBGROUP", tile.lanes),
         ]),
-        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), parts],
+        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), weights, bias],
         workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
     })
 }

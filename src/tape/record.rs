@@ -157,12 +157,6 @@ impl Tape {
         Some((both, taken.inputs))
     }
 
-    /// A tensor of the same type, for another run of the operation that computes `var`.
-    pub(super) fn duplicate(&mut self, var: Var) -> Var {
-        let Tensor { name, ty, origin, requires_grad } = self.tensors[var.0].clone();
-        self.push(format!("{name} again"), ty, origin, requires_grad)
-    }
-
     /// Sets the origin of each node's outputs, after nodes were moved.
     pub(super) fn number_outputs(&mut self) {
         for (node, recorded) in self.nodes.iter().enumerate() {

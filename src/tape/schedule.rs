@@ -1,6 +1,6 @@
-//! When operations run: updates as soon as they can, cheap ones again where that saves memory.
+//! When operations run: updates as soon as they can.
 
-use super::{Origin, Tape, Var};
+use super::Tape;
 
 impl Tape {
     /// Moves each operation that overwrites an input to right after the last one that it must follow: those that compute
@@ -25,23 +25,6 @@ impl Tape {
         }
         let nodes = std::mem::take(&mut self.nodes);
         self.nodes = order.into_iter().map(|index| nodes[index].clone()).collect();
-        self.number_outputs();
-    }
-
-    /// Computes `var` again right before the last operation that reads it, so that its memory serves others in between: for
-    /// a large tensor that is cheap to compute from what stays in memory anyway. Results do not change. Nothing is done
-    /// where the host or a parameter gives `var`, or one operation reads it. What it is computed from must not be overwritten
-    /// before.
-    pub fn recompute(&mut self, var: Var) {
-        let Origin::Computed { node, output } = *self.origin(var) else { return };
-        let readers = self.nodes.iter().enumerate().filter(|(_, node)| node.inputs.contains(&var));
-        let readers: Vec<usize> = readers.map(|(index, _)| index).collect();
-        let [_, .., last] = readers[..] else { return };
-        let mut again = self.nodes[node].clone();
-        again.outputs = again.outputs.iter().map(|output| self.duplicate(*output)).collect();
-        let copy = again.outputs[output];
-        self.nodes[last].inputs.iter_mut().filter(|input| **input == var).for_each(|input| *input = copy);
-        self.nodes.insert(last, again);
         self.number_outputs();
     }
 }
@@ -89,32 +72,6 @@ mod tests {
             assert_eq!(readers.map(|(at, _)| at).max(), Some(update_of(parameter)));
         }
         assert_eq!(update_of(a), tape.nodes().len() - 1);
-    }
-
-    #[test]
-    fn what_is_computed_again_lets_go_of_its_memory_in_between() {
-        // loss = Σ (w · relu(x)) · relu(x): the ReLU's result is read at both ends.
-        let record = |again: bool| {
-            let mut tape = Tape::new();
-            let ty = TensorType::f32(&[4]);
-            let [x, w] = [tape.input("x", ty.clone()), tape.parameter("w", ty)];
-            let open = tape.apply1(Relu, &[x]).unwrap();
-            let weighted = tape.apply1(Multiply, &[w, open]).unwrap();
-            let product = tape.apply1(Multiply, &[weighted, open]).unwrap();
-            let loss = tape.apply1(Sum, &[product]).unwrap();
-            if again {
-                tape.recompute(open);
-                tape.recompute(weighted);
-                tape.recompute(x);
-            }
-            let given = HashMap::from([(x, vec![1.0, -2.0, 3.0, 0.5]), (w, vec![0.5, 1.0, -1.0, 2.0])]);
-            let value = evaluate(&tape, &given).unwrap().swap_remove(loss.index());
-            let readers = tape.nodes().iter().filter(|node| node.inputs.contains(&open)).count();
-            (names(&tape), readers, value)
-        };
-        let (once, readers, value) = record(false);
-        assert_eq!((once, readers), (vec!["relu", "multiply", "multiply", "sum"], 2));
-        assert_eq!(record(true), (vec!["relu", "multiply", "relu", "multiply", "sum"], 1, value));
     }
 
     #[test]

@@ -33,10 +33,6 @@ fn parts(terms: usize, workgroups: usize) -> usize {
     if workgroups >= FILLING / 2 { 1 } else { [32, 16, 8, 4, 2].into_iter().find(worth).unwrap_or(1) }
 }
 
-pub fn bias_splits(geometry: &ConvGeometry) -> usize {
-    (geometry.tile_height / 2).min(FILLING.div_ceil(geometry.bias().elements()))
-}
-
 pub fn conv_forward(geometry: &ConvGeometry) -> ImageTile {
     let workgroups_of_one = geometry.out_vecs() * geometry.out_height * geometry.out_width * image_blocks(geometry);
     let channels = largest_filling([2, 1], geometry.out_vecs(), workgroups_of_one);

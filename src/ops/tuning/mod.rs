@@ -49,19 +49,19 @@ fn balanced(count: usize, most: usize) -> usize {
     count.div_ceil(count.div_ceil(most))
 }
 
-/// Neighbouring pixels that one invocation of the ingest takes.
-pub fn ingest_run(width: usize, target: &Target) -> usize {
-    if target.software { width.min(4) } else { 1 }
+/// Neighbouring blocks of pixels that one invocation of the ingest takes.
+pub fn ingest_run(columns: usize, target: &Target) -> usize {
+    if target.software { columns.min(2) } else { 1 }
+}
+
+/// Whether the first layer's kernels read the bytes of pictures instead of activations made of them.
+pub fn convolves_pixels(target: &Target) -> bool {
+    target.software
 }
 
 /// Lanes that share the sum of a bias gradient.
 pub fn bias_lanes(target: &Target) -> usize {
     if target.subgroup > 1 { target.subgroup } else { 32 }
-}
-
-/// Partial sums over windows of a bias gradient through the pool.
-pub fn bias_splits(geometry: &ConvGeometry, target: &Target) -> usize {
-    if target.software { 1 } else { hardware::bias_splits(geometry) }
 }
 
 /// Workgroup memory that every adapter has.
@@ -239,7 +239,7 @@ mod tests {
                 let pooled = conv_pool_forward(&g, &HARDWARE);
                 assert!(pooled.lanes * pooled.groups <= INVOCATIONS, "{g:?}: {pooled:?}");
                 let pooled = conv_pool_grad_weight(&g, &HARDWARE);
-                let sums = pooled.taps * pooled.channels * g.kernel * g.kernel;
+                let sums = pooled.channels * (pooled.taps * g.kernel * g.kernel + 1);
                 let staged = staged_totals(sums, pooled.lanes, &HARDWARE);
                 assert!((staged + pooled.lanes) * 4 <= WORKGROUP_BYTES, "{g:?}: {pooled:?}");
                 assert!(staged > 1 || pooled.lanes == 1, "{g:?}: filters this small fit");

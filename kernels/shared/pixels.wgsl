@@ -1,0 +1,45 @@
+// Inputs of a convolution with its pool: the bytes of pictures as ingest.wgsl leaves them, in blocks of 2×2 pixels. The same
+// two functions as in activations.wgsl.
+//
+//   images[c, y, x, n] = (gains[n] · pixels[c, y / 2, x / 2, n, 2 (y % 2) + x % 2] − mean[c, y, x]) / PIXEL_SCALE
+//
+// Layout: pixels a word of four bytes an image, four images a vec4u; mean in the same blocks, a vec4f each; gains batch.
+// A window begins with a block, so a load brings four of its pixels of four images.
+
+const BLOCK_ROWS: u32 = 3u; // IN_HEIGHT / 2, rounded up
+const BLOCK_COLUMNS: u32 = 3u;
+const PIXEL_SCALE: u32 = 128u;
+const HELD_MEANS: u32 = 9u; // PAIRS · LOADED_PAIRS / SUBGROUP, rounded up
+
+@group(0) @binding(0) var<storage, read> pixels: array<vec4u>;
+@group(0) @binding(5) var<storage, read> gains: array<vec4f>;
+@group(0) @binding(6) var<storage, read> mean: array<vec4f>;
+
+fn scales(n: u32) -> vec4f {
+    return gains[n] / f32(PIXEL_SCALE);
+}
+
+// The blocks' means are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it.
+fn load_pairs(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u32, c: u32, p: u32, pair: u32, n: u32, scale: vec4f, lane: u32) {
+    let corner = (c * BLOCK_ROWS + p) * BLOCK_COLUMNS + pair;
+    var means: array<vec4f, HELD_MEANS>;
+    for (var h = 0u; h < HELD_MEANS; h++) { // unroll
+        let slot = min(h * SUBGROUP + lane % SUBGROUP, PAIRS * LOADED_PAIRS - 1u);
+        means[h] = mean[corner + slot / LOADED_PAIRS * BLOCK_COLUMNS + slot % LOADED_PAIRS] / f32(PIXEL_SCALE);
+    }
+    for (var i = 0u; i < PAIRS; i++) { // unroll
+        for (var k = 0u; k < LOADED_PAIRS; k++) { // unroll
+            const slot = i * LOADED_PAIRS + k;
+            let block = pixels[(corner + i * BLOCK_COLUMNS + k) * BATCH_VECS + n];
+            for (var at = 0u; at < 4u; at++) { // unroll
+                // A window of odd height ends amid a block.
+                const row = 2u * i + at / 2u;
+                if (row < WINDOW) {
+                    const place = min(row, WINDOW - 1u) * COLUMNS + 2u * k + at % 2u;
+                    let bytes = vec4f((block >> vec4u(8u * at)) & vec4u(255u));
+                    (*windows)[first + place + 2u * into] = scale * bytes - subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
+                }
+            }
+        }
+    }
+}
