@@ -32,9 +32,8 @@ const TILES_X: u32 = 1u;
 const KERNEL: u32 = 4u;
 const KERNEL_AREA: u32 = 16u;
 const WINDOW: u32 = 5u;
-const PAIRS: u32 = 3u; // WINDOW / 2, rounded up
-const LOADED_PAIRS: u32 = 3u; // PAIRS: a whole window at once
-const COLUMNS: u32 = 6u; // 2 · PAIRS
+const COLUMNS: u32 = 6u; // WINDOW, rounded up to whole blocks of pixels
+const UNIT: u32 = 6u; // columns to load at once: COLUMNS
 const WINDOWS: u32 = 30u; // WINDOW · COLUMNS
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
@@ -93,7 +92,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
     }
     for (var c = 0u; c < IN_CHANNELS; c++) {
         var window: array<vec4f, WINDOWS>;
-        load_pairs(&window, 0u, 0u, c, p, q, n, scale, lane);
+        load_columns(&window, 0u, 0u, c, p, 2u * q, n, scale, lane);
         let row = (tile * IN_CHANNELS + c) * KERNEL_AREA * OUT_VECS;
         var held: array<vec4f, HELD>;
         for (var h = 0u; h < HELD; h++) { // unroll

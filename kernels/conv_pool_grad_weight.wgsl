@@ -10,7 +10,7 @@
 //
 // Work split: one workgroup = all taps of IN_TILE input channels × OUT_TILE output channels, over the rows
 // of windows of its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a
-// row: of the window only the pair of columns that enters is loaded. The arg-max shifts the window with
+// row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
 // selects and one multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed
 // order. x: (input channel block, output channel block), y: (tile, split).
 
@@ -30,11 +30,11 @@ const KERNEL: u32 = 4u;
 const KERNEL_AREA: u32 = 16u;
 const WINDOW: u32 = 5u;
 const SHIFTED_AREA: u32 = 20u; // KERNEL · WINDOW
-const PAIRS: u32 = 3u; // WINDOW / 2, rounded up
-const LOADED_PAIRS: u32 = 1u;
-const COLUMNS: u32 = 6u; // 2 · PAIRS
-const CARRIED_PAIRS: u32 = 2u; // PAIRS − 1: the next window has them too
-const CARRIED: u32 = 4u; // 2 · CARRIED_PAIRS
+const COLUMNS: u32 = 6u; // WINDOW, rounded up to whole blocks of pixels
+const CARRIED: u32 = 4u; // columns that the next window has too: COLUMNS − 2
+const UNIT: u32 = 2u; // columns to load at once, which divide both
+const CARRIED_UNITS: u32 = 2u; // CARRIED / UNIT
+const ENTERING_UNITS: u32 = 1u; // 2 / UNIT
 const IN_TILE: u32 = 1u;
 const OUT_TILE: u32 = 1u;
 const PLACES: u32 = 30u; // WINDOW · COLUMNS
@@ -106,8 +106,8 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let scale = scales(n);
             var windows: array<vec4f, WINDOWS>;
             for (var c = 0u; c < IN_TILE; c++) { // unroll
-                for (var pair = 0u; pair < CARRIED_PAIRS; pair++) { // unroll
-                    load_pairs(&windows, c * PLACES, pair + 1u, min(first_in + c, IN_CHANNELS - 1u), p, left + pair, n, scale, lane);
+                for (var u = 0u; u < CARRIED_UNITS; u++) { // unroll
+                    load_columns(&windows, c * PLACES, 2u + u * UNIT, min(first_in + c, IN_CHANNELS - 1u), p, 2u * left + u * UNIT, n, scale, lane);
                 }
             }
             for (var q = left; q < right_end; q++) {
@@ -118,7 +118,9 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                             windows[row + j] = windows[row + j + 2u];
                         }
                     }
-                    load_pairs(&windows, c * PLACES, CARRIED_PAIRS, min(first_in + c, IN_CHANNELS - 1u), p, q + CARRIED_PAIRS, n, scale, lane);
+                    for (var u = 0u; u < ENTERING_UNITS; u++) { // unroll
+                        load_columns(&windows, c * PLACES, CARRIED + u * UNIT, min(first_in + c, IN_CHANNELS - 1u), p, 2u * q + CARRIED + u * UNIT, n, scale, lane);
+                    }
                 }
                 for (var k = 0u; k < OUT_TILE; k++) { // unroll
                     let o = min(first_out + k, OUT_CHANNELS - 1u);

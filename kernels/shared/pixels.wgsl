@@ -9,7 +9,9 @@
 const BLOCK_ROWS: u32 = 3u; // IN_HEIGHT / 2, rounded up
 const BLOCK_COLUMNS: u32 = 3u;
 const PIXEL_SCALE: u32 = 128u;
-const HELD_MEANS: u32 = 9u; // PAIRS · LOADED_PAIRS / SUBGROUP, rounded up
+const DOWN: u32 = 3u; // blocks that the rows of a window lie in: WINDOW / 2, rounded up
+const ACROSS: u32 = 3u; // blocks that UNIT columns lie in: UNIT / 2
+const HELD_MEANS: u32 = 9u; // DOWN · ACROSS / SUBGROUP, rounded up
 
 @group(0) @binding(0) var<storage, read> pixels: array<vec4u>;
 @group(0) @binding(5) var<storage, read> gains: array<vec4f>;
@@ -19,17 +21,18 @@ fn scales(n: u32) -> vec4f {
     return gains[n] / f32(PIXEL_SCALE);
 }
 
-// The blocks' means are the same for all lanes: each of SUBGROUP lanes loads a share of them and broadcasts it.
-fn load_pairs(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u32, c: u32, p: u32, pair: u32, n: u32, scale: vec4f, lane: u32) {
-    let corner = (c * BLOCK_ROWS + p) * BLOCK_COLUMNS + pair;
+// UNIT and x are even. The blocks' means are the same for all lanes: each of SUBGROUP lanes loads a share of them and
+// broadcasts it.
+fn load_columns(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u32, c: u32, p: u32, x: u32, n: u32, scale: vec4f, lane: u32) {
+    let corner = (c * BLOCK_ROWS + p) * BLOCK_COLUMNS + x / 2u;
     var means: array<vec4f, HELD_MEANS>;
     for (var h = 0u; h < HELD_MEANS; h++) { // unroll
-        let slot = min(h * SUBGROUP + lane % SUBGROUP, PAIRS * LOADED_PAIRS - 1u);
-        means[h] = mean[corner + slot / LOADED_PAIRS * BLOCK_COLUMNS + slot % LOADED_PAIRS] / f32(PIXEL_SCALE);
+        let slot = min(h * SUBGROUP + lane % SUBGROUP, DOWN * ACROSS - 1u);
+        means[h] = mean[corner + slot / ACROSS * BLOCK_COLUMNS + slot % ACROSS] / f32(PIXEL_SCALE);
     }
-    for (var i = 0u; i < PAIRS; i++) { // unroll
-        for (var k = 0u; k < LOADED_PAIRS; k++) { // unroll
-            const slot = i * LOADED_PAIRS + k;
+    for (var i = 0u; i < DOWN; i++) { // unroll
+        for (var k = 0u; k < ACROSS; k++) { // unroll
+            const slot = i * ACROSS + k;
             let block = pixels[(corner + i * BLOCK_COLUMNS + k) * BATCH_VECS + n];
             for (var at = 0u; at < 4u; at++) { // unroll
                 // A window of odd height ends amid a block.
@@ -37,7 +40,7 @@ fn load_pairs(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u
                 if (row < WINDOW) {
                     const place = min(row, WINDOW - 1u) * COLUMNS + 2u * k + at % 2u;
                     let bytes = vec4f((block >> vec4u(8u * at)) & vec4u(255u));
-                    (*windows)[first + place + 2u * into] = scale * bytes - subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
+                    (*windows)[first + into + place] = scale * bytes - subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
                 }
             }
         }

@@ -72,18 +72,30 @@ impl Source {
         }
     }
 
-    /// The constants of the snippet that loads the inputs, `loaded` pairs of columns at once.
-    fn constants(self, geometry: &ConvGeometry, loaded: usize, target: &Target) -> Vec<(&'static str, usize)> {
+    /// Columns of a window in registers: whole blocks of pixels.
+    fn columns(self, geometry: &ConvGeometry) -> usize {
         let window = geometry.kernel + 1;
-        let pairs = window.div_ceil(2);
-        let mut constants =
-            vec![("WINDOW", window), ("PAIRS", pairs), ("COLUMNS", 2 * pairs), ("LOADED_PAIRS", loaded)];
+        if let Self::Pixels(_) = self { window.next_multiple_of(2) } else { window }
+    }
+
+    /// Columns that are loaded at once, of those of a window or of the two that enter.
+    fn unit(self) -> usize {
+        if let Self::Pixels(_) = self { 2 } else { 1 }
+    }
+
+    /// The constants of the snippet that loads the inputs, `unit` columns at once.
+    fn constants(self, geometry: &ConvGeometry, unit: usize, target: &Target) -> Vec<(&'static str, usize)> {
+        let window = geometry.kernel + 1;
+        let mut constants = vec![("WINDOW", window), ("COLUMNS", self.columns(geometry)), ("UNIT", unit)];
         if let Self::Pixels(_) = self {
+            let (down, across) = (window.div_ceil(2), unit / 2);
             constants.extend([
                 ("BLOCK_ROWS", geometry.in_height.div_ceil(2)),
                 ("BLOCK_COLUMNS", geometry.in_width.div_ceil(2)),
                 ("PIXEL_SCALE", PIXEL_SCALE),
-                ("HELD_MEANS", (pairs * loaded).div_ceil(target.subgroup)),
+                ("DOWN", down),
+                ("ACROSS", across),
+                ("HELD_MEANS", (down * across).div_ceil(target.subgroup)),
             ]);
         }
         constants
@@ -108,9 +120,9 @@ pub(super) fn forward(
 ) -> Dispatch {
     let tile = tuning::conv_pool_forward(geometry, target);
     let window = geometry.kernel + 1;
-    let pairs = window.div_ceil(2);
-    let mut specialization = constants(geometry).with(&source.constants(geometry, pairs, target)).with(&[
-        ("WINDOWS", window * 2 * pairs),
+    let columns = source.columns(geometry);
+    let mut specialization = constants(geometry).with(&source.constants(geometry, columns, target)).with(&[
+        ("WINDOWS", window * columns),
         ("CHANNEL_VECS", tile.channels),
         ("SUMS", tile.channels * 16),
         ("SUBGROUP", target.subgroup),
@@ -145,18 +157,19 @@ pub(super) fn grad_weights(
     let area = geometry.kernel * geometry.kernel;
     let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
     let window = geometry.kernel + 1;
-    let pairs = window.div_ceil(2);
+    let (columns, unit) = (source.columns(geometry), source.unit());
     let products = tile.taps * tile.channels * area;
     let sums = products + tile.channels;
-    let specialization = constants(geometry).with(&source.constants(geometry, 1, target)).with(&[
+    let specialization = constants(geometry).with(&source.constants(geometry, unit, target)).with(&[
         ("TILES", geometry.tiles()),
         ("SHIFTED_AREA", geometry.kernel * window),
-        ("CARRIED_PAIRS", pairs - 1),
-        ("CARRIED", 2 * (pairs - 1)),
+        ("CARRIED", columns - 2),
+        ("CARRIED_UNITS", (columns - 2) / unit),
+        ("ENTERING_UNITS", 2 / unit),
         ("IN_TILE", tile.taps),
         ("OUT_TILE", tile.channels),
-        ("PLACES", window * 2 * pairs),
-        ("WINDOWS", tile.taps * window * 2 * pairs),
+        ("PLACES", window * columns),
+        ("WINDOWS", tile.taps * window * columns),
         ("PRODUCTS", products),
         ("SUMS", sums),
         ("STORES", sums.div_ceil(tile.lanes)),
