@@ -5,12 +5,11 @@
 //   grad_weights[t, (c,i,j), o] = Σ_{(p,q) in t} Σ_n upstream[o, p, q, n] · images[c, 2p + a + i, 2q + b + j, n]
 //   grad_bias[t, o]             = Σ_{(p,q) in t} Σ_n upstream[o, p, q, n] where code < 4
 //
-// Inputs and layout as in conv_pool_forward.wgsl; both results have a leading dimension of SPLITS partial sums over rows of windows,
-// which reduce.wgsl adds in a fixed order.
+// Inputs and layout as in conv_pool_forward.wgsl; both results have a leading dimension of SPLITS partial sums over rows
+// of windows, which reduce.wgsl adds in a fixed order.
 //
-// Work split: one workgroup = all taps of IN_TILE input channels × OUT_TILE output channels, over the rows
-// of windows of its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a
-// row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
+// Work split: one workgroup = all taps of IN_TILE input channels × OUT_TILE output channels, over the rows of windows of
+// its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
 // selects and one multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed
 // order. x: (input channel block, output channel block), y: (tile, split).
 
@@ -30,7 +29,7 @@ const KERNEL: u32 = 4u;
 const KERNEL_AREA: u32 = 16u;
 const WINDOW: u32 = 5u;
 const SHIFTED_AREA: u32 = 20u; // KERNEL · WINDOW
-const COLUMNS: u32 = 6u; // WINDOW, rounded up to whole blocks of pixels
+const COLUMNS: u32 = 6u; // WINDOW, of pixels rounded up to whole blocks
 const CARRIED: u32 = 4u; // columns that the next window has too: COLUMNS − 2
 const UNIT: u32 = 2u; // columns to load at once, which divide both
 const CARRIED_UNITS: u32 = 2u; // CARRIED / UNIT

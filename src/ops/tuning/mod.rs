@@ -54,7 +54,10 @@ pub fn ingest_run(columns: usize, target: &Target) -> usize {
     if target.software { columns.min(2) } else { 1 }
 }
 
-/// Whether the first layer's kernels read the bytes of pictures instead of activations made of them.
+/// Whether the first layer's kernels read the bytes of pictures instead of activations made of them. Milliseconds at batch
+/// 128 on lavapipe with 16 lanes, bytes / activations: forward 20.0 / 23.2, weight gradient 14.5 / 17.5, what makes their
+/// inputs 5.1 / 13.8. Not measured on a card, where each of many invocations would convert the bytes anew, at a quarter of
+/// the rate of other arithmetic.
 pub fn convolves_pixels(target: &Target) -> bool {
     target.software
 }
