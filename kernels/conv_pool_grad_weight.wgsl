@@ -9,9 +9,10 @@
 // of windows, which reduce.wgsl adds in a fixed order.
 //
 // Work split: one workgroup = all taps of IN_TILE input channels × OUT_TILE output channels, over the rows of windows of
-// its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a row: of the (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with
-// selects and one multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed
-// order. x: (input channel block, output channel block), y: (tile, split).
+// its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a row: of the
+// (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with selects and one
+// multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed order.
+// x: (input channel block, output channel block), y: (tile, split).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
