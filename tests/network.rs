@@ -69,7 +69,7 @@ impl Case {
             .collect();
         // Larger softmax weights, so that the gradient behind them is not lost in rounding.
         parameters.get_mut("softmax.weight").unwrap().iter_mut().for_each(|weight| *weight *= 30.0);
-        parameters.insert("mean".into(), vec![128.0; spec.mean().elements()]);
+        parameters.insert("mean".into(), spec.mean().pad(&vec![128.0; spec.mean().elements()]));
         let settings =
             StepSettings { learning_rate: 0.0, identification_weight: 1.0, verification_weight: 0.5, margin: 3.0 };
         Self { name, spec, options, batch, settings, parameters }
