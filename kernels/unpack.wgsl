@@ -12,7 +12,6 @@ const HEIGHT: u32 = 1u;
 const WIDTH: u32 = 2u;
 const BLOCK_ROWS: u32 = 1u; // HEIGHT / 2, rounded up
 const BLOCK_COLUMNS: u32 = 1u;
-const PIXEL_SCALE: u32 = 128u;
 const ELEMENTS: u32 = 1u;
 const LANES: u32 = 64u;
 
@@ -37,8 +36,7 @@ fn unpack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
         let y = 2u * row + at / 2u;
         let x = 2u * column + at % 2u;
         if (y < HEIGHT && x < WIDTH) {
-            let bytes = vec4f((block >> vec4u(8u * at)) & vec4u(255u));
-            images[((c * HEIGHT + y) * WIDTH + x) * BATCH_VECS + n] = scale * bytes - means[at];
+            images[((c * HEIGHT + y) * WIDTH + x) * BATCH_VECS + n] = network_input(block, at, scale, means[at]);
         }
     }
 }

@@ -8,7 +8,6 @@
 
 const BLOCK_ROWS: u32 = 3u; // IN_HEIGHT / 2, rounded up
 const BLOCK_COLUMNS: u32 = 3u;
-const PIXEL_SCALE: u32 = 128u;
 const DOWN: u32 = 3u; // blocks that the rows of a window lie in: WINDOW / 2, rounded up
 const ACROSS: u32 = 3u; // blocks that UNIT columns lie in: UNIT / 2
 const HELD_MEANS: u32 = 9u; // DOWN · ACROSS / SUBGROUP, rounded up
@@ -39,8 +38,8 @@ fn load_columns(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into:
                 const row = 2u * i + at / 2u;
                 if (row < WINDOW) {
                     const place = min(row, WINDOW - 1u) * COLUMNS + 2u * k + at % 2u;
-                    let bytes = vec4f((block >> vec4u(8u * at)) & vec4u(255u));
-                    (*windows)[first + into + place] = scale * bytes - subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
+                    let of_pixel = subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
+                    (*windows)[first + into + place] = network_input(block, at, scale, of_pixel);
                 }
             }
         }

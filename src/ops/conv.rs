@@ -133,10 +133,10 @@ impl Op for Conv {
         let types = [io.inputs[1], io.inputs[2]];
         match tuning::conv_forward(&geometry, target).parts {
             1 => vec![forward(&geometry, from, To::Output { relu: self.relu, adds: false }, types, target)],
-            parts => vec![forward(&geometry, from, To::Partials { first: 0 }, types, target), {
-                let operands = [Operand::Scratch(0), Operand::Out(0)];
-                reduce::sum_partials(operands, parts, io.outputs[0].elements(), self.relu, target)
-            }],
+            parts => vec![
+                forward(&geometry, from, To::Partials { first: 0 }, types, target),
+                reduce::sum_partials([Operand::Scratch(0), Operand::Out(0)], parts, io.outputs[0], self.relu, target),
+            ],
         }
     }
 

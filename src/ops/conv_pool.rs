@@ -4,7 +4,7 @@
 
 use super::conv::reference;
 use super::geometry::{ConvGeometry, Sharing, codes};
-use super::ingest::PIXEL_SCALE;
+use super::ingest::{PIXEL_SCALE, blocks};
 use super::max_pool::CODE_SHUT;
 use super::tuning::PoolGradData;
 use super::{conv_pool_windows, reduce, tuning, winograd};
@@ -13,12 +13,13 @@ use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
 static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "activations.wgsl", "codes.wgsl", "relu.wgsl");
-static FORWARD_OF_PIXELS: Kernel = kernel!("conv_pool_forward.wgsl", "pixels.wgsl", "codes.wgsl", "relu.wgsl");
+static FORWARD_OF_PIXELS: Kernel =
+    kernel!("conv_pool_forward.wgsl", "blocks.wgsl", "pixels.wgsl", "codes.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl", "codes.wgsl");
 static GRAD_WEIGHT: Kernel =
     kernel!("conv_pool_grad_weight.wgsl", "activations.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
 static GRAD_WEIGHT_OF_PIXELS: Kernel =
-    kernel!("conv_pool_grad_weight.wgsl", "pixels.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
+    kernel!("conv_pool_grad_weight.wgsl", "blocks.wgsl", "pixels.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
 
 /// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
 /// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4
@@ -88,10 +89,11 @@ impl Source {
         let window = geometry.kernel + 1;
         let mut constants = vec![("WINDOW", window), ("COLUMNS", self.columns(geometry)), ("UNIT", unit)];
         if let Self::Pixels(_) = self {
+            let [rows, columns] = blocks(geometry.in_height, geometry.in_width);
             let (down, across) = (window.div_ceil(2), unit / 2);
             constants.extend([
-                ("BLOCK_ROWS", geometry.in_height.div_ceil(2)),
-                ("BLOCK_COLUMNS", geometry.in_width.div_ceil(2)),
+                ("BLOCK_ROWS", rows),
+                ("BLOCK_COLUMNS", columns),
                 ("PIXEL_SCALE", PIXEL_SCALE),
                 ("DOWN", down),
                 ("ACROSS", across),
@@ -285,11 +287,7 @@ impl Op for ConvPoolGradWeight {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let upstream = expand(&self.geometry, inputs[1], inputs[2]);
-        vec![
-            reference::grad_weight(&self.geometry, inputs[0], &upstream),
-            reference::grad_bias(&self.geometry, &upstream),
-        ]
+        grad_weights_reference(&self.geometry, inputs[0], inputs[1], inputs[2])
     }
 }
 
@@ -305,8 +303,7 @@ impl Op for ConvPoolGradData {
     }
 
     fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        let g = &self.geometry;
-        Ok(vec![TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])])
+        Ok(vec![self.geometry.input()])
     }
 
     fn scratch(&self, _io: Io, target: &Target) -> Vec<TensorType> {
@@ -370,8 +367,19 @@ fn grad_data_by_blocks(geometry: &ConvGeometry, target: &Target) -> Dispatch {
 }
 
 /// The gradient at the convolution's output: upstream at each window's maximum, 0 elsewhere.
-pub(super) fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
+fn expand(geometry: &ConvGeometry, upstream: &[f64], code: &[f64]) -> Vec<f64> {
     super::max_pool::reference::backward(&geometry.output(), upstream, code)
+}
+
+/// Gradients of weights and bias.
+pub(super) fn grad_weights_reference(
+    geometry: &ConvGeometry,
+    images: &[f64],
+    upstream: &[f64],
+    code: &[f64],
+) -> Vec<Vec<f64>> {
+    let upstream = expand(geometry, upstream, code);
+    vec![reference::grad_weight(geometry, images, &upstream), reference::grad_bias(geometry, &upstream)]
 }
 
 #[cfg(test)]

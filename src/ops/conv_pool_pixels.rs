@@ -2,15 +2,14 @@
 //! brings four pixels of four images (`kernels/shared/pixels.wgsl`). Where that does not win, `kernels/unpack.wgsl` makes
 //! activations of the bytes first.
 
-use super::conv::reference;
-use super::conv_pool::{ConvPool, Source, expand, forward, grad_weights, gradient_parts};
-use super::ingest::{PIXEL_SCALE, mean, pixels, place};
+use super::conv_pool::{ConvPool, Source, forward, grad_weights, grad_weights_reference, gradient_parts};
+use super::ingest::{PIXEL_SCALE, blocks, mean, pixels, place};
 use super::{ConvGeometry, flat_workgroups, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
 
-static UNPACK: Kernel = kernel!("unpack.wgsl", "linear.wgsl");
+static UNPACK: Kernel = kernel!("unpack.wgsl", "linear.wgsl", "blocks.wgsl");
 const UNPACK_LANES: usize = 64;
 
 /// [`ConvPool`] of (gain · pixels − mean) / [`PIXEL_SCALE`]. Inputs: [`pixels`], gains [images rounded up to 4], [`mean`],
@@ -40,11 +39,6 @@ impl ConvPoolOfPixels {
     }
 }
 
-/// The pixels as a convolution's input, [channels, height, width, images].
-fn activations(geometry: &ConvGeometry) -> TensorType {
-    TensorType::f32(&[geometry.in_channels, geometry.in_height, geometry.in_width, geometry.batch])
-}
-
 /// Inputs 0 to 2 (pixels, gains, mean) as a kernel's source: as they are, or as activations in scratch 0, with the dispatch
 /// that makes them.
 fn source(geometry: &ConvGeometry, target: &Target) -> (Option<Dispatch>, Source) {
@@ -52,7 +46,7 @@ fn source(geometry: &ConvGeometry, target: &Target) -> (Option<Dispatch>, Source
     if tuning::convolves_pixels(target) {
         return (None, Source::Pixels(inputs));
     }
-    let (rows, columns) = (geometry.in_height.div_ceil(2), geometry.in_width.div_ceil(2));
+    let [rows, columns] = blocks(geometry.in_height, geometry.in_width);
     let elements = geometry.in_channels * rows * columns * geometry.batch_vecs();
     let unpack = Dispatch {
         kernel: &UNPACK,
@@ -75,7 +69,7 @@ fn source(geometry: &ConvGeometry, target: &Target) -> (Option<Dispatch>, Source
 
 /// Scratch of [`source`].
 fn unpacked(geometry: &ConvGeometry, target: &Target) -> Vec<TensorType> {
-    if tuning::convolves_pixels(target) { vec![] } else { vec![activations(geometry)] }
+    if tuning::convolves_pixels(target) { vec![] } else { vec![geometry.input()] }
 }
 
 /// The formula of [`ConvPoolOfPixels`]'s input.
@@ -113,7 +107,7 @@ impl Op for ConvPoolOfPixels {
                 ),
             ));
         }
-        self.conv.infer(&[&activations(&g), weights, bias])
+        self.conv.infer(&[&g.input(), weights, bias])
     }
 
     fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
@@ -145,7 +139,7 @@ impl Op for ConvPoolOfPixels {
     fn reference(&self, io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let geometry = self.geometry(io.inputs[0]).expect("checked by infer");
         let images = unpacked_reference(&geometry, inputs);
-        let types = [&activations(&geometry), io.inputs[3], io.inputs[4]];
+        let types = [&geometry.input(), io.inputs[3], io.inputs[4]];
         let io = Io { inputs: &types, outputs: io.outputs };
         self.conv.reference(io, &[&images, inputs[3], inputs[4]])
     }
@@ -183,11 +177,7 @@ impl Op for GradWeights {
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let images = unpacked_reference(&self.geometry, inputs);
-        let upstream = expand(&self.geometry, inputs[3], inputs[4]);
-        vec![
-            reference::grad_weight(&self.geometry, &images, &upstream),
-            reference::grad_bias(&self.geometry, &upstream),
-        ]
+        grad_weights_reference(&self.geometry, &images, inputs[3], inputs[4])
     }
 }
 

@@ -129,6 +129,11 @@ impl ConvGeometry {
         TensorType::f32(&[self.tiles(), self.out_vecs() * 4])
     }
 
+    /// The input's type.
+    pub fn input(&self) -> TensorType {
+        TensorType::f32(&[self.in_channels, self.in_height, self.in_width, self.batch])
+    }
+
     /// The output's type.
     pub fn output(&self) -> TensorType {
         TensorType::f32(&[self.out_channels, self.out_height, self.out_width, self.batch])

@@ -11,21 +11,28 @@ const LANES: usize = 64;
 /// Network inputs are pixel differences divided by this: of order 1, as He initialisation expects.
 pub const PIXEL_SCALE: usize = 128;
 
+/// Rows and columns of the blocks of 2×2 pixels that pictures `height`×`width` lie in.
+pub(crate) fn blocks(height: usize, width: usize) -> [usize; 2] {
+    [height.div_ceil(2), width.div_ceil(2)]
+}
+
 /// Type of the pixels of pictures in blocks of 2×2, [channels, ⌈height / 2⌉, ⌈width / 2⌉, images rounded up to 4, 4] bytes.
 /// Pixels of a block are in scan order; those beyond the border are 0.
 pub fn pixels(channels: usize, height: usize, width: usize, images: usize) -> TensorType {
-    TensorType::u8(&[channels, height.div_ceil(2), width.div_ceil(2), images.next_multiple_of(4), 4])
+    let [rows, columns] = blocks(height, width);
+    TensorType::u8(&[channels, rows, columns, images.next_multiple_of(4), 4])
 }
 
 /// Type of the mean in the same blocks, [channels, ⌈height / 2⌉, ⌈width / 2⌉, 4].
 pub fn mean(channels: usize, height: usize, width: usize) -> TensorType {
-    TensorType::f32(&[channels, height.div_ceil(2), width.div_ceil(2), 4])
+    let [rows, columns] = blocks(height, width);
+    TensorType::f32(&[channels, rows, columns, 4])
 }
 
 /// Place of pixel (y, x) of channel c among blocks of pictures `height`×`width`, for one image.
 pub(crate) fn place(height: usize, width: usize, c: usize, y: usize, x: usize) -> usize {
-    let block = (c * height.div_ceil(2) + y / 2) * width.div_ceil(2) + x / 2;
-    4 * block + y % 2 * 2 + x % 2
+    let [rows, columns] = blocks(height, width);
+    4 * ((c * rows + y / 2) * columns + x / 2) + y % 2 * 2 + x % 2
 }
 
 /// [`pixels`] and the gain of each image, shifted and flipped; [`super::ConvPoolOfPixels`] applies the gain. Inputs: pictures
@@ -71,10 +78,10 @@ impl Op for Ingest {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let [images, channels, height, width] = self.sizes(io.inputs[0]).expect("checked by infer");
         let batch_vecs = images.div_ceil(4);
-        let columns = width.div_ceil(2);
+        let [rows, columns] = blocks(height, width);
         let run = tuning::ingest_run(columns, target);
         let words = (2 * run * channels).div_ceil(4);
-        let elements = height.div_ceil(2) * columns.div_ceil(run) * batch_vecs;
+        let elements = rows * columns.div_ceil(run) * batch_vecs;
         vec![Dispatch {
             kernel: &KERNEL,
             entry: "ingest",

@@ -77,12 +77,11 @@ impl Op for MultiScale {
                 of_branch(a, To::Output { relu: false, adds: false }),
                 of_branch(b, To::Output { relu: true, adds: true }),
             ],
-            [of_a, of_b] => {
-                vec![of_branch(a, To::Partials { first: 0 }), of_branch(b, To::Partials { first: of_a }), {
-                    let operands = [Operand::Scratch(0), Operand::Out(0)];
-                    reduce::sum_partials(operands, of_a + of_b, io.outputs[0].elements(), true, target)
-                }]
-            }
+            [of_a, of_b] => vec![
+                of_branch(a, To::Partials { first: 0 }),
+                of_branch(b, To::Partials { first: of_a }),
+                reduce::sum_partials([Operand::Scratch(0), Operand::Out(0)], of_a + of_b, io.outputs[0], true, target),
+            ],
         }
     }
 

@@ -33,14 +33,21 @@ pub fn split<const N: usize>(
     }
     let sum = |number: usize| {
         let operands = [Operand::Scratch(scratch + number), Operand::Out(number)];
-        sum_partials(operands, splits, results[number].elements(), false, target)
+        sum_partials(operands, splits, results[number], false, target)
     };
     let first = parts(number.map(|number| Operand::Scratch(scratch + number)));
     std::iter::once(first).chain(number.map(sum)).collect()
 }
 
-/// The second operand as the sum of `partials` in the first, through a ReLU or not.
-pub fn sum_partials(operands: [Operand; 2], partials: usize, elements: usize, relu: bool, target: &Target) -> Dispatch {
+/// The second operand, of type `result`, as the sum of `partials` in the first, through a ReLU or not.
+pub fn sum_partials(
+    operands: [Operand; 2],
+    partials: usize,
+    result: &TensorType,
+    relu: bool,
+    target: &Target,
+) -> Dispatch {
+    let elements = result.elements();
     Dispatch {
         kernel: &KERNEL,
         entry: "sum_partials",
