@@ -5,12 +5,14 @@
 //
 // Layout as in conv_forward.wgsl.
 //
-// Work split, grad_weight: one invocation = TAP_TILE taps × four output channels, an outer product at each position and
-// image; lanes are neighbours along output channels. Inputs are the same for all lanes: each of SUBGROUP lanes loads a
-// share of the taps and broadcasts it. PARTS invocations share one such sum, each every PARTS-th vector of images, and
-// add theirs up in workgroup memory. x: (tap block, channel block), y: tile.
-// update: the same, and the weights' step by it (shared/momentum.wgsl), so that the gradient never reaches memory.
-// grad_bias: one workgroup a (tile, vector of channels), lanes along images.
+// Work split: one invocation = TAP_TILE taps × four output channels, an outer product at each position and image; lanes are
+// neighbours along output channels. Inputs are the same for all lanes: each of SUBGROUP lanes loads a share of the taps and
+// broadcasts it. The invocations of the first taps have the bias as one tap more, whose input is 1. PARTS invocations share
+// one such sum, each every PARTS-th vector of images, and add theirs up in workgroup memory. x: (tap block, channel block),
+// y: tile.
+//
+// gradients: both gradients. update: the weights' step by theirs (shared/momentum.wgsl), which never reaches memory, and
+// the bias's gradient.
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -26,20 +28,23 @@ const TILES_X: u32 = 1u;
 const TILES: u32 = 1u;
 const KERNEL: u32 = 2u;
 const TAP_TILE: u32 = 1u;
+const SUMS: u32 = 2u; // TAP_TILE and the bias
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // TAP_TILE / SUBGROUP, rounded up
 const PARTS: u32 = 1u;
-const STAGED: u32 = 1u; // PARTS · TAP_TILE · LANES where there are several parts, otherwise 1
+const STAGED: u32 = 1u; // PARTS · SUMS · LANES where there are several parts, otherwise 1
 
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> grad_weights: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> grad_bias: array<vec4f>;
 
-@group(0) @binding(2) var<storage, read_write> weights: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> velocity: array<vec4f>;
-@group(0) @binding(4) var<storage, read> rates: array<f32>;
-@group(0) @binding(5) var<storage, read> scale: array<f32>;
+@group(0) @binding(3) var<storage, read_write> grad_weights: array<vec4f>;
+
+@group(0) @binding(3) var<storage, read_write> weights: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> velocity: array<vec4f>;
+@group(0) @binding(5) var<storage, read> rates: array<f32>;
+@group(0) @binding(6) var<storage, read> scale: array<f32>;
 
 const TAPS: u32 = IN_CHANNELS * KERNEL * KERNEL;
 
@@ -58,9 +63,19 @@ fn block_of(group: vec3u, local: vec3u) -> Block {
     return Block(group.x / channel_blocks * TAP_TILE, group.x % channel_blocks * LANES + local.x, group.y, part);
 }
 
-// Whether the total of tap `t` of the block falls to this part: all parts know it.
+// Whether total `t` of the block falls to this part: all parts know it.
 fn stores(block: Block, t: u32) -> bool {
-    return t % PARTS == block.part && block.tap + t < TAPS && block.vec < OUT_VECS;
+    return t % PARTS == block.part && block.vec < OUT_VECS;
+}
+
+fn stores_tap(block: Block, t: u32) -> bool {
+    return stores(block, t) && block.tap + t < TAPS;
+}
+
+fn store_bias(block: Block, sum: vec4f) {
+    if (block.tap == 0u && stores(block, TAP_TILE)) {
+        grad_bias[block.tile * OUT_VECS + block.vec] = sum;
+    }
 }
 
 // Where the weights of tap `t` of the block lie.
@@ -71,7 +86,7 @@ fn index_of(block: Block, t: u32) -> u32 {
 var<workgroup> staged: array<vec4f, STAGED>;
 
 // Sums over all images of the tile's positions, in every part.
-fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block, lane: u32) {
+fn sum_outer_products(sums: ptr<function, array<vec4f, SUMS>>, block: Block, lane: u32) {
     // Where this lane's share of the inputs lies, for the output at the top left.
     var offsets: array<u32, HELD>;
     for (var h = 0u; h < HELD; h++) { // unroll
@@ -81,7 +96,7 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
         let j = tap % KERNEL;
         offsets[h] = (c * IN_HEIGHT + i) * IN_WIDTH + j;
     }
-    for (var t = 0u; t < TAP_TILE; t++) { // unroll
+    for (var t = 0u; t < SUMS; t++) { // unroll
         (*sums)[t] = vec4f(0.0);
     }
     for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
@@ -104,33 +119,39 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, TAP_TILE>>, block: Block,
                     (*sums)[t] += subgroupBroadcast(held[t / SUBGROUP][m], t % SUBGROUP) * by_image[m];
                 }
             }
+            if (block.tap == 0u) {
+                for (var m = 0u; m < 4u; m++) { // unroll
+                    (*sums)[TAP_TILE] += by_image[m];
+                }
+            }
         }
     }
     if (PARTS > 1u) {
-        for (var t = 0u; t < TAP_TILE; t++) { // unroll
-            staged[(block.part * TAP_TILE + t) * LANES + lane] = (*sums)[t];
+        for (var t = 0u; t < SUMS; t++) { // unroll
+            staged[(block.part * SUMS + t) * LANES + lane] = (*sums)[t];
         }
         workgroupBarrier();
-        for (var t = 0u; t < TAP_TILE; t++) { // unroll
+        for (var t = 0u; t < SUMS; t++) { // unroll
             (*sums)[t] = staged[t * LANES + lane];
             for (var other = 1u; other < PARTS; other++) {
-                (*sums)[t] += staged[(other * TAP_TILE + t) * LANES + lane];
+                (*sums)[t] += staged[(other * SUMS + t) * LANES + lane];
             }
         }
     }
     let real = vec4u(block.vec * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(OUT_CHANNELS);
-    for (var t = 0u; t < TAP_TILE; t++) { // unroll
+    for (var t = 0u; t < SUMS; t++) { // unroll
         (*sums)[t] = select(vec4f(0.0), plain_zeros((*sums)[t]), real);
     }
 }
 
 @compute @workgroup_size(LANES, PARTS)
-fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
     let block = block_of(group, local);
-    var sums: array<vec4f, TAP_TILE>;
+    var sums: array<vec4f, SUMS>;
     sum_outer_products(&sums, block, local.x);
+    store_bias(block, sums[TAP_TILE]);
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (stores(block, t)) {
+        if (stores_tap(block, t)) {
             grad_weights[index_of(block, t)] = sums[t];
         }
     }
@@ -139,45 +160,19 @@ fn grad_weight(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id
 @compute @workgroup_size(LANES, PARTS)
 fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
     let block = block_of(group, local);
-    var sums: array<vec4f, TAP_TILE>;
+    var sums: array<vec4f, SUMS>;
     sum_outer_products(&sums, block, local.x);
+    store_bias(block, sums[TAP_TILE]);
     let rate = rates[0] * scale[0];
     let momentum = rates[1];
     let decay = rates[2];
     for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (stores(block, t)) {
+        if (stores_tap(block, t)) {
             let i = index_of(block, t);
-            let v = next_velocity(velocity[i], sums[t], weights[i], momentum, decay);
+            let w = weights[i];
+            let v = next_velocity(velocity[i], sums[t], w, momentum, decay);
             velocity[i] = v;
-            weights[i] -= rate * v;
+            weights[i] = w - rate * v;
         }
     }
-}
-
-@group(0) @binding(0) var<storage, read> bias_upstream: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> grad_bias_out: array<vec4f>;
-
-@compute @workgroup_size(LANES)
-fn grad_bias(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-    // The last workgroup may come several times over, and writes the same each time.
-    let index = min(group.y * groups.x + group.x, TILES * OUT_VECS - 1u);
-    let first = index % OUT_VECS * 4u;
-    let tile = index / OUT_VECS;
-    var sums = vec4f(0.0);
-    for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
-        let y = tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
-        let x = tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
-        if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; }
-        for (var n = lane; n < BATCH_VECS; n += LANES) {
-            for (var k = 0u; k < 4u; k++) { // unroll
-                let o = min(first + k, OUT_CHANNELS - 1u);
-                sums[k] += dot(bias_upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n], vec4f(1.0));
-            }
-        }
-    }
-    var all: vec4f;
-    for (var k = 0u; k < 4u; k++) { // unroll
-        all[k] = select(0.0, total(sums[k], lane), first + k < OUT_CHANNELS);
-    }
-    if (lane == 0u) { grad_bias_out[index] = all; }
 }

@@ -3,7 +3,7 @@
 
 use super::elementwise::ReluGrad;
 use super::geometry::{ConvGeometry, Sharing, at};
-use super::{Sgd, flat_workgroups, reduce, sgd, tuning};
+use super::{Sgd, reduce, sgd, tuning};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 static FORWARD: Kernel = kernel!("conv_forward.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_grad_data.wgsl", "zero.wgsl");
-static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "total.wgsl", "momentum.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_grad_weight.wgsl", "zero.wgsl", "momentum.wgsl");
 
 /// out[o, y, x, n] = act(bias[t, o] + Σ_{c,i,j} weights[t, (c, i, j), o] · input[c, y + i, x + j, n]), t the weight tile
 /// of (y, x). Inputs: input, weights, bias with the shapes of [`ConvGeometry`].
@@ -152,11 +152,9 @@ impl Op for Conv {
         let geometry = self.geometry(tape.ty(grad.inputs[0]))?;
         let (input, weights) = (grad.inputs[0], grad.inputs[1]);
         let mut gradients = vec![None; 3];
-        if grad.wanted[1] {
-            gradients[1] = Some(tape.apply1(ConvGradWeight { geometry }, &[input, upstream])?);
-        }
-        if grad.wanted[2] {
-            gradients[2] = Some(tape.apply1(ConvGradBias { geometry }, &[upstream])?);
+        if grad.wanted[1] || grad.wanted[2] {
+            let both = tape.apply(ConvGradWeight { geometry }, &[input, upstream])?;
+            (gradients[1], gradients[2]) = (Some(both[0]), Some(both[1]));
         }
         if grad.wanted[0] {
             let input = tape.ty(input).clone();
@@ -175,7 +173,7 @@ impl Op for Conv {
     }
 }
 
-/// Gradient of [`Conv`] (before its ReLU) with respect to the weights. Inputs: input, upstream.
+/// Gradients of [`Conv`] (before its ReLU) with respect to weights and bias. Inputs: input, upstream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConvGradWeight {
     pub(super) geometry: ConvGeometry,
@@ -187,12 +185,12 @@ impl Op for ConvGradWeight {
     }
 
     fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        Ok(vec![self.geometry.weights()])
+        Ok(vec![self.geometry.weights(), self.geometry.bias()])
     }
 
     fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
-        let bindings = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
-        vec![grad_weight(&self.geometry, "grad_weight", bindings, target)]
+        let bindings = vec![Operand::In(0), Operand::In(1), Operand::Out(1), Operand::Out(0)];
+        vec![grad_weights(&self.geometry, "gradients", bindings, target)]
     }
 
     /// Where the weights are more than the inputs. An update waits until the data gradient has read the weights; what waits
@@ -208,14 +206,15 @@ impl Op for ConvGradWeight {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![reference::grad_weight(&self.geometry, inputs[0], inputs[1])]
+        reference::grad_weights(&self.geometry, inputs[0], inputs[1]).into()
     }
 }
 
 /// The dispatch of [`ConvGradWeight`] or, by its `entry`, [`ConvUpdate`].
-fn grad_weight(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
+fn grad_weights(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
     let tile = tuning::conv_grad_weight(geometry, target);
     let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
+    let sums = tile.taps + 1;
     Dispatch {
         kernel: &GRAD_WEIGHT,
         entry,
@@ -224,11 +223,12 @@ fn grad_weight(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Opera
             ("OUT_WIDTH", geometry.out_width),
             ("TILES", geometry.tiles()),
             ("TAP_TILE", tile.taps),
+            ("SUMS", sums),
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.taps.div_ceil(target.subgroup)),
             ("PARTS", tile.splits),
-            ("STAGED", if tile.splits == 1 { 1 } else { tile.splits * tile.taps * tile.lanes }),
+            ("STAGED", if tile.splits == 1 { 1 } else { tile.splits * sums * tile.lanes }),
         ]),
         bindings,
         workgroups: [blocks as u32, geometry.tiles() as u32, 1],
@@ -236,7 +236,7 @@ fn grad_weight(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Opera
 }
 
 /// [`ConvGradWeight`] and the update of the weights by it, [`super::Sgd`]. Inputs: weights, velocity, input, upstream,
-/// rates, scale. The first two are overwritten.
+/// rates, scale. The first two are overwritten; the third output is the bias's gradient.
 #[derive(Debug, Clone, Copy)]
 struct ConvUpdate {
     geometry: ConvGeometry,
@@ -249,7 +249,9 @@ impl Op for ConvUpdate {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
         let [weights, velocity, _, _, rates, scale] = inputs else { unreachable!("recorded with six inputs") };
-        Sgd.infer(&[weights, velocity, &self.geometry.weights(), rates, scale])
+        let mut outputs = Sgd.infer(&[weights, velocity, &self.geometry.weights(), rates, scale])?;
+        outputs.push(self.geometry.bias());
+        Ok(outputs)
     }
 
     fn in_place(&self) -> &[(usize, usize)] {
@@ -257,9 +259,10 @@ impl Op for ConvUpdate {
     }
 
     fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
-        let bindings =
-            [Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1), Operand::In(4), Operand::In(5)];
-        vec![grad_weight(&self.geometry, "update", bindings.to_vec(), target)]
+        let [input, upstream, rates, scale] = [2, 3, 4, 5].map(Operand::In);
+        let [weights, velocity, grad_bias] = [0, 1, 2].map(Operand::Out);
+        let bindings = vec![input, upstream, grad_bias, weights, velocity, rates, scale];
+        vec![grad_weights(&self.geometry, "update", bindings, target)]
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -267,45 +270,9 @@ impl Op for ConvUpdate {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let gradient = reference::grad_weight(&self.geometry, inputs[2], inputs[3]);
-        sgd::reference(inputs[0], inputs[1], &gradient, inputs[4], inputs[5])
-    }
-}
-
-/// Gradient of [`Conv`] (before its ReLU) with respect to the bias. Input: upstream.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ConvGradBias {
-    pub(super) geometry: ConvGeometry,
-}
-
-impl Op for ConvGradBias {
-    fn name(&self) -> &'static str {
-        "conv_grad_bias"
-    }
-
-    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
-        Ok(vec![self.geometry.bias()])
-    }
-
-    fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
-        let geometry = &self.geometry;
-        vec![Dispatch {
-            kernel: &GRAD_WEIGHT,
-            entry: "grad_bias",
-            specialization: Specialization::constants(&geometry.constants()).with(&[
-                ("OUT_HEIGHT", geometry.out_height),
-                ("OUT_WIDTH", geometry.out_width),
-                ("TILES", geometry.tiles()),
-                ("LANES", tuning::bias_lanes(target)),
-                ("SUBGROUP", target.subgroup),
-            ]),
-            bindings: vec![Operand::In(0), Operand::Out(0)],
-            workgroups: flat_workgroups(geometry.out_vecs() * geometry.tiles(), 1, target),
-        }]
-    }
-
-    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        vec![reference::grad_bias(&self.geometry, inputs[0])]
+        let [gradient, bias] = reference::grad_weights(&self.geometry, inputs[2], inputs[3]);
+        let [weights, velocity] = sgd::reference(inputs[0], inputs[1], &gradient, inputs[4], inputs[5]);
+        vec![weights, velocity, bias]
     }
 }
 
@@ -416,7 +383,12 @@ pub(super) mod reference {
         out
     }
 
-    pub fn grad_weight(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> Vec<f64> {
+    /// Gradients of weights and bias.
+    pub fn grad_weights(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> [Vec<f64>; 2] {
+        [grad_weight(g, input, upstream), grad_bias(g, upstream)]
+    }
+
+    fn grad_weight(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> Vec<f64> {
         let (from, to) = (input_type(g), g.output());
         let mut out = vec![0.0; g.weights().elements()];
         taps(g, |[o, y, x], [c, row, column], weight| {
@@ -427,7 +399,7 @@ pub(super) mod reference {
         out
     }
 
-    pub fn grad_bias(g: &ConvGeometry, upstream: &[f64]) -> Vec<f64> {
+    fn grad_bias(g: &ConvGeometry, upstream: &[f64]) -> Vec<f64> {
         let to = g.output();
         let mut out = vec![0.0; g.bias().elements()];
         for o in 0..g.out_channels {

@@ -379,7 +379,7 @@ pub(super) fn grad_weights_reference(
     code: &[f64],
 ) -> Vec<Vec<f64>> {
     let upstream = expand(geometry, upstream, code);
-    vec![reference::grad_weight(geometry, images, &upstream), reference::grad_bias(geometry, &upstream)]
+    reference::grad_weights(geometry, images, &upstream).into()
 }
 
 #[cfg(test)]

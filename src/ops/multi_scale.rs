@@ -2,7 +2,7 @@
 //! al., section 2). The inputs are not copied together: each is one dispatch of `conv_forward.wgsl`, the second of which
 //! adds to what the first wrote. Where a large GPU takes such a sum in parts, those of both inputs are added at once.
 
-use super::conv::{Conv, ConvGradBias, ConvGradData, ConvGradWeight, To, forward, reference};
+use super::conv::{Conv, ConvGradData, ConvGradWeight, To, forward, reference};
 use super::elementwise::ReluGrad;
 use super::geometry::ConvGeometry;
 use super::{reduce, tuning};
@@ -96,18 +96,15 @@ impl Op for MultiScale {
         for [input, weights] in BRANCHES {
             let ty = tape.ty(grad.inputs[input]).clone();
             let geometry = self.geometry(&ty);
-            if grad.wanted[weights] {
-                let inputs = [grad.inputs[input], upstream];
-                gradients[weights] = Some(tape.apply1(ConvGradWeight { geometry }, &inputs)?);
+            if grad.wanted[weights] || grad.wanted[BIAS] {
+                let both = tape.apply(ConvGradWeight { geometry }, &[grad.inputs[input], upstream])?;
+                // Either branch has the bias's gradient.
+                (gradients[weights], gradients[BIAS]) = (Some(both[0]), Some(both[1]));
             }
             if grad.wanted[input] {
                 let inputs = [grad.inputs[weights], upstream];
                 gradients[input] = Some(tape.apply1(ConvGradData { geometry, input: ty }, &inputs)?);
             }
-        }
-        if grad.wanted[BIAS] {
-            let geometry = self.geometry(tape.ty(grad.inputs[0]));
-            gradients[BIAS] = Some(tape.apply1(ConvGradBias { geometry }, &[upstream])?);
         }
         Ok(gradients)
     }

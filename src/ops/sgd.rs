@@ -45,7 +45,7 @@ impl SgdRates {
 impl Sgd {
     /// Records the update of `parameter` by `gradient` at `scale` times the learning rate in `rates` [4], with a new state
     /// tensor for the velocity. Where the operation that computes the gradient can do both ([`Op::with_update`]), and
-    /// nothing else reads it, the gradient is not stored anywhere.
+    /// nothing reads its results yet, the gradient is not stored anywhere.
     ///
     /// # Errors
     /// Shapes that differ.
@@ -53,13 +53,9 @@ impl Sgd {
         let ty = tape.ty(parameter).clone();
         let velocity = tape.state(&format!("velocity/{}", tape.name(parameter)), ty);
         let scale = tape.constant("rate scale", &[1], vec![scale]);
-        match tape.take_for_update(gradient) {
-            Some((both, inputs)) => {
-                let inputs = [&[parameter, velocity], inputs.as_slice(), &[rates, scale]].concat();
-                tape.apply_shared(both, &inputs)?
-            }
-            None => tape.apply(Sgd, &[parameter, velocity, gradient, rates, scale])?,
-        };
+        if !tape.update_with_gradient(gradient, [parameter, velocity], [rates, scale])? {
+            tape.apply(Sgd, &[parameter, velocity, gradient, rates, scale])?;
+        }
         Ok(())
     }
 }
@@ -103,7 +99,7 @@ impl Op for Sgd {
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         let [weights, velocity, gradient, rates, scale] = inputs else { unreachable!("recorded with five inputs") };
-        reference(weights, velocity, gradient, rates, scale)
+        reference(weights, velocity, gradient, rates, scale).into()
     }
 }
 
@@ -114,13 +110,13 @@ pub(super) fn reference(
     gradient: &[f64],
     rates: &[f64],
     scale: &[f64],
-) -> Vec<Vec<f64>> {
+) -> [Vec<f64>; 2] {
     let rate = rates[0] * scale[0];
     let velocity: Vec<f64> = (weights.iter().zip(velocity).zip(gradient))
         .map(|((weight, velocity), gradient)| rates[1] * velocity + (gradient + rates[2] * weight))
         .collect();
     let weights = weights.iter().zip(&velocity).map(|(weight, v)| weight - rate * v).collect();
-    vec![weights, velocity]
+    [weights, velocity]
 }
 
 #[cfg(test)]

@@ -64,9 +64,9 @@ pub trait Op: Debug + Send + Sync {
         &[]
     }
 
-    /// For an operation whose one output is the gradient of a parameter: the operation that updates the parameter by it
+    /// For an operation whose first output is the gradient of a parameter: the operation that updates the parameter by it
     /// ([`crate::ops::Sgd`]) without storing it. Its inputs are weights and velocity, which it overwrites, then this
-    /// operation's, then rates and scale.
+    /// operation's, then rates and scale; its outputs weights and velocity, then this operation's other ones.
     fn with_update(&self) -> Option<Arc<dyn Op>> {
         None
     }

@@ -141,20 +141,34 @@ impl Tape {
         Ok(self.apply(op, inputs)?[0])
     }
 
-    /// Takes the operation off the tape whose only output is `gradient`, where it can be done with the update
-    /// ([`Op::with_update`]) and nothing reads `gradient`. Returns the operation that does both, still to be recorded, and
-    /// the inputs of the one taken. `gradient` has no value then.
-    pub(crate) fn take_for_update(&mut self, gradient: Var) -> Option<(Arc<dyn Op>, Vec<Var>)> {
-        let Origin::Computed { node, .. } = *self.origin(gradient) else { return None };
-        let read = self.nodes.iter().any(|node| node.inputs.contains(&gradient));
-        if read || self.nodes[node].outputs.len() > 1 {
-            return None;
-        }
-        let both = self.nodes[node].op.with_update()?;
+    /// Records the update of `updated` (weights, velocity) by `gradient` with `rates` (rates, scale) in one operation with
+    /// the gradient itself, where that can be done ([`Op::with_update`]) and nothing reads what it computes yet: a gradient
+    /// then has no value, other outputs stay the tensors they were. Otherwise records nothing and says so.
+    ///
+    /// # Errors
+    /// As [`Tape::apply`].
+    pub(crate) fn update_with_gradient(
+        &mut self,
+        gradient: Var,
+        updated: [Var; 2],
+        rates: [Var; 2],
+    ) -> Result<bool, Error> {
+        let Origin::Computed { node, output: 0 } = *self.origin(gradient) else { return Ok(false) };
+        let reads = |reader: &Node| self.nodes[node].outputs.iter().any(|output| reader.inputs.contains(output));
+        let (false, Some(both)) = (self.nodes.iter().any(reads), self.nodes[node].op.with_update()) else {
+            return Ok(false);
+        };
         let taken = self.nodes.remove(node);
+        let inputs = [&updated, taken.inputs.as_slice(), &rates].concat();
+        self.apply_shared(both, &inputs)?;
+        let recorded = self.nodes.last_mut().expect("just recorded");
+        for (output, kept) in recorded.outputs.iter_mut().skip(updated.len()).zip(&taken.outputs[1..]) {
+            self.tensors[output.0].origin = Origin::Nowhere;
+            *output = *kept;
+        }
         self.tensors[gradient.0].origin = Origin::Nowhere;
         self.number_outputs();
-        Some((both, taken.inputs))
+        Ok(true)
     }
 
     /// Sets the origin of each node's outputs, after nodes were moved.

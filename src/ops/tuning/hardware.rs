@@ -58,7 +58,7 @@ pub fn conv_grad_weight(geometry: &ConvGeometry) -> WeightTile {
     }
     let taps = balanced(geometry.taps(), 8);
     // The parts of a sum over images are invocations of one workgroup, which add them up in its memory.
-    let fitting = (WORKGROUP_BYTES / (taps * lanes * 16)).min(256 / lanes).max(1);
+    let fitting = (WORKGROUP_BYTES / ((taps + 1) * lanes * 16)).min(256 / lanes).max(1);
     WeightTile { lanes, taps, channels: 4, splits: parts(geometry.batch, workgroups(taps)).min(fitting) }
 }
 

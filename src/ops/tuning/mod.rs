@@ -62,11 +62,6 @@ pub fn convolves_pixels(target: &Target) -> bool {
     target.software
 }
 
-/// Lanes that share the sum of a bias gradient.
-pub fn bias_lanes(target: &Target) -> usize {
-    if target.subgroup > 1 { target.subgroup } else { 32 }
-}
-
 /// Workgroup memory that every adapter has.
 const WORKGROUP_BYTES: usize = 16 << 10;
 

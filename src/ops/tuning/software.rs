@@ -12,6 +12,12 @@ fn wide(target: &Target) -> bool {
 /// Workgroups that keep a few cores busy.
 const FILLING: usize = 24;
 
+/// Workgroups that keep them busy where more would cost: by fewer images an invocation, or by sums in parts.
+const BUSY: usize = 8;
+
+/// Vectors of outputs from which on a sum over them is worth its division into parts.
+const LONG_SUM: usize = 256;
+
 /// The largest workgroup along images that is not mostly idle.
 fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
     // Lanes that share loads must all be there.
@@ -22,23 +28,32 @@ fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
 fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks: usize) -> ImageTile {
     let lanes = image_lanes(geometry, target);
     let rounds = geometry.batch_vecs().div_ceil(lanes);
-    let fits = |image_vecs: &usize| *image_vecs <= rounds && blocks * rounds.div_ceil(*image_vecs) >= 8;
+    let fits = |image_vecs: &usize| *image_vecs <= rounds && blocks * rounds.div_ceil(*image_vecs) >= BUSY;
     let image_vecs = [4, 2].into_iter().find(fits).unwrap_or(1);
     ImageTile { lanes, image_vecs, channels, groups: 1, parts: 1 }
 }
 
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = balanced(geometry.out_vecs(), if wide(target) { 16 } else { 8 });
+    let channels = match wide(target) {
+        // Two blocks instead of three.
+        true if geometry.out_vecs() <= 40 => balanced(geometry.out_vecs(), 20),
+        true => balanced(geometry.out_vecs(), 16),
+        false => balanced(geometry.out_vecs(), 8),
+    };
     let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
     let tile = image_tile(geometry, target, channels, blocks);
     if wide(target) { ImageTile { image_vecs: tile.image_vecs.min(2), ..tile } } else { tile }
 }
 
 pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = balanced(geometry.in_channels, 40);
+    let channels = balanced(geometry.in_channels, if wide(target) { 80 } else { 40 });
     let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
     let tile = image_tile(geometry, target, channels, blocks);
-    ImageTile { image_vecs: tile.image_vecs.min(2), ..tile }
+    let image_vecs = tile.image_vecs.min(2);
+    let workgroups = blocks * geometry.batch_vecs().div_ceil(tile.lanes * image_vecs);
+    // The softmax layer has few inputs and a sum over thousands of classes.
+    let parts = if geometry.out_vecs() >= LONG_SUM { BUSY.div_ceil(workgroups) } else { 1 };
+    ImageTile { image_vecs, parts, ..tile }
 }
 
 pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
