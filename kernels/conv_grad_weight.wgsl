@@ -25,7 +25,6 @@ const OUT_WIDTH: u32 = 1u;
 const TILE_HEIGHT: u32 = 1u;
 const TILE_WIDTH: u32 = 1u;
 const TILES_X: u32 = 1u;
-const TILES: u32 = 1u;
 const KERNEL: u32 = 2u;
 const TAP_TILE: u32 = 1u;
 const SUMS: u32 = 2u; // TAP_TILE and the bias

@@ -10,9 +10,9 @@
 //
 // Layout: batch-last; four images a vec4f. weights = (identification, verification, margin, unused).
 //
-// Work split, forward: one workgroup = IMAGE_LANES vectors of images × CLASS_LANES classes at a time, then a tree over
-// the class lanes in a fixed order. backward: one invocation = four images × CLASS_TILE classes, whose labels and log Σ exp
-// are read once.
+// Work split, forward: one workgroup = IMAGE_LANES vectors of images × CLASS_LANES · CLASS_TILE classes at a time, then a
+// tree over the class lanes in a fixed order. backward: one invocation = four images × GRADIENT_CLASSES classes, whose
+// labels and log Σ exp are read once.
 
 const IMAGES: u32 = 1u;
 const BATCH_VECS: u32 = 1u;
@@ -20,6 +20,7 @@ const CLASSES: u32 = 2u;
 const IMAGE_LANES: u32 = 2u;
 const CLASS_LANES: u32 = 32u;
 const CLASS_TILE: u32 = 1u;
+const GRADIENT_CLASSES: u32 = 1u;
 const LANES: u32 = 64u;
 const ELEMENTS: u32 = 1u;
 
@@ -37,23 +38,30 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let vector = group.x * IMAGE_LANES + lane % IMAGE_LANES;
     let n = min(vector, BATCH_VECS - 1u);
     let first = lane / IMAGE_LANES;
-    // Two passes, maximum then sum: one exp a logit, where a running maximum would need two.
-    var largest = vec4f(-3.4e38);
-    for (var i = first; i < CLASSES; i += CLASS_LANES) {
-        largest = max(largest, logits[i * BATCH_VECS + n]);
+    // One pass, CLASS_TILE classes at a time: what was added up is scaled to their maximum where that is larger.
+    var own_largest = vec4f(-1e38); // its difference to a logit is finite, in powers of two as well
+    var sum = vec4f(0.0);
+    for (var i = first; i < CLASSES; i += CLASS_LANES * CLASS_TILE) {
+        var tile: array<vec4f, CLASS_TILE>;
+        var next_largest = own_largest;
+        for (var k = 0u; k < CLASS_TILE; k++) { // unroll
+            tile[k] = logits[min(i + k * CLASS_LANES, CLASSES - 1u) * BATCH_VECS + n];
+            next_largest = max(next_largest, tile[k]);
+        }
+        sum *= exp(own_largest - next_largest);
+        for (var k = 0u; k < CLASS_TILE; k++) { // unroll
+            sum += select(vec4f(0.0), exp(tile[k] - next_largest), i + k * CLASS_LANES < CLASSES);
+        }
+        own_largest = next_largest;
     }
-    lane_maxima[lane] = largest;
+    lane_maxima[lane] = own_largest;
     workgroupBarrier();
     for (var half = CLASS_LANES / 2u; half > 0u; half /= 2u) {
         if (first < half) { lane_maxima[lane] = max(lane_maxima[lane], lane_maxima[lane + half * IMAGE_LANES]); }
         workgroupBarrier();
     }
-    largest = lane_maxima[lane % IMAGE_LANES];
-    var sum = vec4f(0.0);
-    for (var i = first; i < CLASSES; i += CLASS_LANES) {
-        sum += exp(logits[i * BATCH_VECS + n] - largest);
-    }
-    lane_sums[lane] = sum;
+    let largest = lane_maxima[lane % IMAGE_LANES];
+    lane_sums[lane] = sum * exp(own_largest - largest);
     workgroupBarrier();
     for (var half = CLASS_LANES / 2u; half > 0u; half /= 2u) {
         if (first < half) { lane_sums[lane] += lane_sums[lane + half * IMAGE_LANES]; }
@@ -87,7 +95,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
     let index = linear_index(group, groups, lane, LANES);
     if (index >= ELEMENTS) { return; }
     let n = index % BATCH_VECS;
-    let first = index / BATCH_VECS * CLASS_TILE;
+    let first = index / BATCH_VECS * GRADIENT_CLASSES;
     let scale = weights[0] * upstream[0] / f32(IMAGES);
     let images = vec4u(n * 4u) + vec4u(0u, 1u, 2u, 3u);
     // A signal that is switched off must not pass its NaN on: 0 · NaN is NaN.
@@ -97,7 +105,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
         classes[k] = labels[min(images[k], IMAGES - 1u)];
     }
     let log_sum = normaliser[n];
-    for (var i = first; i < min(first + CLASS_TILE, CLASSES); i++) {
+    for (var i = first; i < min(first + GRADIENT_CLASSES, CLASSES); i++) {
         let probability = exp(gradient[i * BATCH_VECS + n] - log_sum);
         let wanted = select(vec4f(0.0), vec4f(1.0), classes == vec4u(i));
         gradient[i * BATCH_VECS + n] = select(vec4f(0.0), scale * (probability - wanted), counts);

@@ -190,7 +190,7 @@ impl Op for ConvGradWeight {
 
     fn dispatches(&self, _io: Io, target: &Target) -> Vec<Dispatch> {
         let bindings = vec![Operand::In(0), Operand::In(1), Operand::Out(1), Operand::Out(0)];
-        vec![grad_weights(&self.geometry, "gradients", bindings, target)]
+        vec![gradients(&self.geometry, "gradients", bindings, target)]
     }
 
     /// Where the weights are more than the inputs. An update waits until the data gradient has read the weights; what waits
@@ -206,12 +206,12 @@ impl Op for ConvGradWeight {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        reference::grad_weights(&self.geometry, inputs[0], inputs[1]).into()
+        reference::gradients(&self.geometry, inputs[0], inputs[1]).into()
     }
 }
 
 /// The dispatch of [`ConvGradWeight`] or, by its `entry`, [`ConvUpdate`].
-fn grad_weights(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
+fn gradients(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
     let tile = tuning::conv_grad_weight(geometry, target);
     let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
     let sums = tile.taps + 1;
@@ -221,7 +221,6 @@ fn grad_weights(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Oper
         specialization: Specialization::constants(&geometry.constants()).with(&[
             ("OUT_HEIGHT", geometry.out_height),
             ("OUT_WIDTH", geometry.out_width),
-            ("TILES", geometry.tiles()),
             ("TAP_TILE", tile.taps),
             ("SUMS", sums),
             ("LANES", tile.lanes),
@@ -262,7 +261,7 @@ impl Op for ConvUpdate {
         let [input, upstream, rates, scale] = [2, 3, 4, 5].map(Operand::In);
         let [weights, velocity, grad_bias] = [0, 1, 2].map(Operand::Out);
         let bindings = vec![input, upstream, grad_bias, weights, velocity, rates, scale];
-        vec![grad_weights(&self.geometry, "update", bindings, target)]
+        vec![gradients(&self.geometry, "update", bindings, target)]
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -270,7 +269,7 @@ impl Op for ConvUpdate {
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
-        let [gradient, bias] = reference::grad_weights(&self.geometry, inputs[2], inputs[3]);
+        let [gradient, bias] = reference::gradients(&self.geometry, inputs[2], inputs[3]);
         let [weights, velocity] = sgd::reference(inputs[0], inputs[1], &gradient, inputs[4], inputs[5]);
         vec![weights, velocity, bias]
     }
@@ -384,7 +383,7 @@ pub(super) mod reference {
     }
 
     /// Gradients of weights and bias.
-    pub fn grad_weights(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> [Vec<f64>; 2] {
+    pub fn gradients(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> [Vec<f64>; 2] {
         [grad_weight(g, input, upstream), grad_bias(g, upstream)]
     }
 
@@ -429,6 +428,7 @@ pub(super) mod reference {
 mod tests {
     use super::*;
     use crate::ops::testing::{Case, check, tensor};
+    use crate::tape::Origin;
     use proptest::prelude::*;
 
     /// Input, weights (padding channels zero, as everywhere) and bias of a convolution.
@@ -524,6 +524,43 @@ mod tests {
     }
 
     #[test]
+    fn weights_and_bias_step_the_same_with_the_gradient_and_after_it() {
+        let record = |reads_gradient: bool| {
+            let mut tape = Tape::new();
+            let x = tape.input("x", TensorType::f32(&[3, 1, 1, 4]));
+            let rates = tape.input("rates", TensorType::f32(&[4]));
+            let parameters = [("w", [1, 3, 8].as_slice()), ("b", &[1, 8])]
+                .map(|(name, dims)| tape.parameter(name, TensorType::f32(dims)));
+            let y = tape.apply1(Conv::fully_connected(5, true), &[x, parameters[0], parameters[1]]).unwrap();
+            let loss = tape.apply1(crate::ops::Sum, &[y]).unwrap();
+            let gradients = tape.backward(loss).unwrap();
+            if reads_gradient {
+                tape.apply1(crate::ops::Sum, &[gradients[&parameters[1]]]).unwrap();
+            }
+            for parameter in parameters {
+                Sgd::record(&mut tape, parameter, gradients[&parameter], rates, 2.0).unwrap();
+            }
+            tape.hoist_updates();
+            let given = tape
+                .vars()
+                .filter(|var| matches!(tape.origin(*var), Origin::Input | Origin::Parameter | Origin::State));
+            let given =
+                given.map(|var| (var, tensor(&tape.ty(var).dims, tape.name(var).len() as u64).values)).collect();
+            let values = crate::tape::evaluate(&tape, &given).unwrap();
+            let updates = parameters.map(|parameter| {
+                let update =
+                    tape.nodes().iter().find(|node| node.inputs[0] == parameter && !node.op.in_place().is_empty());
+                let update = update.expect("both are updated");
+                (update.op.name(), [0, 1].map(|output| values[update.outputs[output].index()].clone()))
+            });
+            (updates.each_ref().map(|(name, _)| *name), updates.map(|(_, values)| values))
+        };
+        let (together, expected) = (record(false), record(true));
+        assert_eq!((together.0, expected.0), (["conv_update", "sgd"], ["sgd", "sgd"]));
+        assert_eq!(together.1, expected.1);
+    }
+
+    #[test]
     fn a_fully_connected_layer_is_a_convolution_of_one_position() {
         let conv = Conv::fully_connected(13, false);
         check(Case::new(conv, inputs(&conv, &[5, 3, 2, 12], 5)).bilinear());
@@ -535,7 +572,7 @@ mod tests {
         let conv = Conv::fully_connected(70, false);
         check(Case::new(conv, inputs(&conv, &[93, 1, 1, 68], 6)).bilinear());
         // Sums over outputs long enough to be shared by workgroups.
-        let conv = Conv::fully_connected(274, false);
+        let conv = Conv::fully_connected(1030, false);
         check(Case::new(conv, inputs(&conv, &[9, 1, 1, 36], 9)).bilinear());
         // Sums over inputs, through a ReLU; and over images, by several invocations.
         let conv = Conv::fully_connected(37, true);

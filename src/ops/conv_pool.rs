@@ -379,7 +379,7 @@ pub(super) fn grad_weights_reference(
     code: &[f64],
 ) -> Vec<Vec<f64>> {
     let upstream = expand(geometry, upstream, code);
-    reference::grad_weights(geometry, images, &upstream).into()
+    reference::gradients(geometry, images, &upstream).into()
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ static SOFTMAX: Kernel = kernel!("softmax_loss.wgsl", "linear.wgsl");
 static VERIFICATION: Kernel = kernel!("verification_loss.wgsl", "linear.wgsl", "zero.wgsl");
 const LANES: usize = 64;
 const PAIR_LANES: usize = 32;
-/// Classes that an invocation of the gradient goes through.
-const CLASS_TILE: usize = 8;
+/// Classes that an invocation of the softmax takes at once.
+const CLASS_TILE: usize = 4;
 
 /// Numbers that the device keeps for each pair, see `verification_loss.wgsl`.
 pub const PAIR_RECORD: usize = 8;
@@ -182,6 +182,7 @@ impl Op for JointLoss {
             specialization: softmax_constants(&sizes).with(&[
                 ("IMAGE_LANES", image_lanes),
                 ("CLASS_LANES", class_lanes),
+                ("CLASS_TILE", CLASS_TILE),
                 ("LANES", image_lanes * class_lanes),
             ]),
             bindings: vec![Operand::In(0), Operand::In(2), Operand::Out(2), Operand::Scratch(0), Operand::Scratch(1)],
@@ -288,13 +289,14 @@ impl Op for LogitsGrad {
 
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let sizes = self.loss.sizes(io.inputs[0], io.inputs[0]);
-        let elements = sizes.classes.div_ceil(CLASS_TILE) * sizes.batch / 4;
+        let classes = tuning::softmax_gradient_classes(target);
+        let elements = sizes.classes.div_ceil(classes) * sizes.batch / 4;
         vec![Dispatch {
             kernel: &SOFTMAX,
             entry: "backward",
             specialization: softmax_constants(&sizes).with(&[
                 ("ELEMENTS", elements),
-                ("CLASS_TILE", CLASS_TILE),
+                ("GRADIENT_CLASSES", classes),
                 ("LANES", LANES),
             ]),
             bindings: vec![Operand::Out(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4)],
@@ -504,6 +506,11 @@ mod tests {
             let features = if signal == Signal::Cosine { features.max(5) } else { features };
             check(case(signal, images, inputs(signal, classes, features, images, margin, seed)));
         }
+    }
+
+    #[test]
+    fn classes_beyond_what_a_workgroup_takes_at_once_match_the_reference() {
+        check(case(Signal::L2, 3, inputs(Signal::L2, 1101, 4, 3, 2.0, 1)));
     }
 
     #[test]

@@ -158,9 +158,9 @@ impl Tape {
         let (false, Some(both)) = (self.nodes.iter().any(reads), self.nodes[node].op.with_update()) else {
             return Ok(false);
         };
-        let taken = self.nodes.remove(node);
-        let inputs = [&updated, taken.inputs.as_slice(), &rates].concat();
+        let inputs = [&updated, self.nodes[node].inputs.as_slice(), &rates].concat();
         self.apply_shared(both, &inputs)?;
+        let taken = self.nodes.remove(node);
         let recorded = self.nodes.last_mut().expect("just recorded");
         for (output, kept) in recorded.outputs.iter_mut().skip(updated.len()).zip(&taken.outputs[1..]) {
             self.tensors[output.0].origin = Origin::Nowhere;

@@ -56,8 +56,9 @@ pub fn conv_grad_weight(geometry: &ConvGeometry) -> WeightTile {
     if workgroups(16) >= FILLING / 4 {
         return WeightTile { lanes, taps: balanced(geometry.taps(), 16), channels: 4, splits: 1 };
     }
-    let taps = balanced(geometry.taps(), 8);
-    // The parts of a sum over images are invocations of one workgroup, which add them up in its memory.
+    // The parts of a sum over images are invocations of one workgroup, which add them up in its memory: with the bias as one
+    // tap more, four parts of 32 lanes fill what every adapter has.
+    let taps = balanced(geometry.taps(), 7);
     let fitting = (WORKGROUP_BYTES / ((taps + 1) * lanes * 16)).min(256 / lanes).max(1);
     WeightTile { lanes, taps, channels: 4, splits: parts(geometry.batch, workgroups(taps)).min(fitting) }
 }

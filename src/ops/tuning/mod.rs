@@ -77,6 +77,11 @@ pub fn softmax_lanes(target: &Target) -> (usize, usize) {
     if target.software { (2, 32) } else { (2, 128) }
 }
 
+/// Classes that an invocation of the softmax's gradient goes through, all of which share what it reads of its images.
+pub fn softmax_gradient_classes(target: &Target) -> usize {
+    if target.software { 64 } else { 8 }
+}
+
 /// Convolution without pooling: conv4 and the fully connected layers.
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     if target.software { software::conv_forward(geometry, target) } else { hardware::conv_forward(geometry) }
@@ -230,7 +235,7 @@ mod tests {
                 let data = conv_grad_data(&g, &HARDWARE).parts;
                 assert!((data - 1) * g.out_vecs().div_ceil(data) < g.out_vecs(), "{g:?}: {data} parts");
                 let weights = conv_grad_weight(&g, &HARDWARE);
-                let staged = weights.splits * weights.taps * weights.lanes * 16;
+                let staged = weights.splits * (weights.taps + 1) * weights.lanes * 16;
                 assert!(weights.lanes * weights.splits <= INVOCATIONS, "{g:?}: {weights:?}");
                 assert!(weights.splits == 1 || staged <= WORKGROUP_BYTES, "{g:?}: {weights:?}");
 

@@ -35,7 +35,7 @@ fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks:
 
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     let channels = match wide(target) {
-        // Two blocks instead of three.
+        // One block instead of two, or two instead of three.
         true if geometry.out_vecs() <= 40 => balanced(geometry.out_vecs(), 20),
         true => balanced(geometry.out_vecs(), 16),
         false => balanced(geometry.out_vecs(), 8),
