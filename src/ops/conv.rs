@@ -337,7 +337,7 @@ impl Op for ConvGradData {
 
 /// The formulas of the module's head, plain loops in f64; padding channels of weight-shaped results are 0.
 pub(super) mod reference {
-    use super::{ConvGeometry, TensorType, at};
+    use super::{ConvGeometry, at};
 
     /// Calls `visit(o, y, x, c, i, j, index into weights)` for every product of the convolution.
     fn taps(g: &ConvGeometry, mut visit: impl FnMut([usize; 3], [usize; 3], usize)) {
@@ -359,12 +359,8 @@ pub(super) mod reference {
         }
     }
 
-    fn input_type(g: &ConvGeometry) -> TensorType {
-        TensorType::f32(&[g.in_channels, g.in_height, g.in_width, g.batch])
-    }
-
     pub fn forward(g: &ConvGeometry, input: &[f64], weights: &[f64], bias: &[f64]) -> Vec<f64> {
-        let (from, to) = (input_type(g), g.output());
+        let (from, to) = (g.input(), g.output());
         let mut out = vec![0.0; to.elements()];
         for o in 0..g.out_channels {
             for y in 0..g.out_height {
@@ -388,7 +384,7 @@ pub(super) mod reference {
     }
 
     fn grad_weight(g: &ConvGeometry, input: &[f64], upstream: &[f64]) -> Vec<f64> {
-        let (from, to) = (input_type(g), g.output());
+        let (from, to) = (g.input(), g.output());
         let mut out = vec![0.0; g.weights().elements()];
         taps(g, |[o, y, x], [c, row, column], weight| {
             for n in 0..g.batch {
@@ -413,7 +409,7 @@ pub(super) mod reference {
     }
 
     pub fn grad_data(g: &ConvGeometry, weights: &[f64], upstream: &[f64]) -> Vec<f64> {
-        let (from, to) = (input_type(g), g.output());
+        let (from, to) = (g.input(), g.output());
         let mut out = vec![0.0; from.elements()];
         taps(g, |[o, y, x], [c, row, column], weight| {
             for n in 0..g.batch {

@@ -16,10 +16,9 @@ static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "activations.wgsl", "
 static FORWARD_OF_PIXELS: Kernel =
     kernel!("conv_pool_forward.wgsl", "blocks.wgsl", "pixels.wgsl", "codes.wgsl", "relu.wgsl");
 static GRAD_DATA: Kernel = kernel!("conv_pool_grad_data.wgsl", "zero.wgsl", "codes.wgsl");
-static GRAD_WEIGHT: Kernel =
-    kernel!("conv_pool_grad_weight.wgsl", "activations.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
+static GRAD_WEIGHT: Kernel = kernel!("conv_pool_grad_weight.wgsl", "activations.wgsl", "zero.wgsl", "codes.wgsl");
 static GRAD_WEIGHT_OF_PIXELS: Kernel =
-    kernel!("conv_pool_grad_weight.wgsl", "blocks.wgsl", "pixels.wgsl", "zero.wgsl", "codes.wgsl", "total.wgsl");
+    kernel!("conv_pool_grad_weight.wgsl", "blocks.wgsl", "pixels.wgsl", "zero.wgsl", "codes.wgsl");
 
 /// pooled = maxpool(max(0, conv(input))). Inputs: input, weights, bias with the shapes of [`ConvGeometry`]; outputs: the
 /// pooled values and, one byte each, the position of the first maximum in its 2×2 window (0 to 3 in scan order), or 4

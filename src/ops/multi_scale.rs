@@ -96,7 +96,7 @@ impl Op for MultiScale {
         for [input, weights] in BRANCHES {
             let ty = tape.ty(grad.inputs[input]).clone();
             let geometry = self.geometry(&ty);
-            if grad.wanted[weights] || (grad.wanted[BIAS] && weights == BRANCHES[1][1]) {
+            if grad.wanted[weights] || grad.wanted[BIAS] {
                 let both = tape.apply(ConvGradWeight { geometry }, &[grad.inputs[input], upstream])?;
                 // Either branch has the bias's gradient.
                 (gradients[weights], gradients[BIAS]) = (Some(both[0]), Some(both[1]));

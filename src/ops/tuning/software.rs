@@ -24,36 +24,35 @@ fn image_lanes(geometry: &ConvGeometry, target: &Target) -> usize {
     if target.subgroup > 1 { target.subgroup } else { geometry.batch_vecs().next_power_of_two().clamp(1, 8) }
 }
 
-/// As many images an invocation as leave each core a few workgroups, of `blocks` to begin with.
-fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks: usize) -> ImageTile {
+/// As many images an invocation, up to `most` vectors, as leave each core a few workgroups, of `blocks` to begin with.
+fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks: usize, most: usize) -> ImageTile {
     let lanes = image_lanes(geometry, target);
     let rounds = geometry.batch_vecs().div_ceil(lanes);
-    let fits = |image_vecs: &usize| *image_vecs <= rounds && blocks * rounds.div_ceil(*image_vecs) >= BUSY;
+    let fits = |image_vecs: &usize| *image_vecs <= most.min(rounds) && blocks * rounds.div_ceil(*image_vecs) >= BUSY;
     let image_vecs = [4, 2].into_iter().find(fits).unwrap_or(1);
     ImageTile { lanes, image_vecs, channels, groups: 1, parts: 1 }
 }
 
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = match wide(target) {
+    let (most, image_vecs) = match wide(target) {
         // One block instead of two, or two instead of three.
-        true if geometry.out_vecs() <= 40 => balanced(geometry.out_vecs(), 20),
-        true => balanced(geometry.out_vecs(), 16),
-        false => balanced(geometry.out_vecs(), 8),
+        true if geometry.out_vecs() <= 40 => (20, 2),
+        true => (16, 2),
+        false => (8, 4),
     };
+    let channels = balanced(geometry.out_vecs(), most);
     let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
-    let tile = image_tile(geometry, target, channels, blocks);
-    if wide(target) { ImageTile { image_vecs: tile.image_vecs.min(2), ..tile } } else { tile }
+    image_tile(geometry, target, channels, blocks, image_vecs)
 }
 
 pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     let channels = balanced(geometry.in_channels, if wide(target) { 80 } else { 40 });
     let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
-    let tile = image_tile(geometry, target, channels, blocks);
-    let image_vecs = tile.image_vecs.min(2);
-    let workgroups = blocks * geometry.batch_vecs().div_ceil(tile.lanes * image_vecs);
+    let tile = image_tile(geometry, target, channels, blocks, 2);
+    let workgroups = blocks * geometry.batch_vecs().div_ceil(tile.lanes * tile.image_vecs);
     // The softmax layer has few inputs and a sum over thousands of classes.
     let parts = if geometry.out_vecs() >= LONG_SUM { BUSY.div_ceil(workgroups) } else { 1 };
-    ImageTile { image_vecs, parts, ..tile }
+    ImageTile { parts, ..tile }
 }
 
 pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
