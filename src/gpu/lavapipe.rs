@@ -12,14 +12,15 @@ pub fn is_named(adapter: &str) -> bool {
     adapter.to_lowercase().contains("llvmpipe")
 }
 
-/// Lets lavapipe use all of AVX-512, where the processor has it: of itself it stops at 256 bits. A training step takes
-/// about three quarters of the time (`benches/NOTES.md`). A width that is set already stays.
+/// Lets lavapipe use all of AVX-512 where that is faster: of itself it stops at 256 bits. A training step takes about
+/// three quarters of the time on AMD's processors, and longer on Intel's (`benches/NOTES.md`). A width that is set already
+/// stays.
 ///
 /// Must come before the first look at the drivers, which read it once.
 pub(super) fn widen_vectors() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if has_avx512() && std::env::var_os(VECTOR_WIDTH).is_none() {
+        if gains_by_width() && std::env::var_os(VECTOR_WIDTH).is_none() {
             // SAFETY: the standard library locks the environment for its own readers; others are the Vulkan loader and
             // its drivers, which start after this.
             unsafe { std::env::set_var(VECTOR_WIDTH, "512") };
@@ -27,15 +28,21 @@ pub(super) fn widen_vectors() {
     });
 }
 
+/// Whether this is an AMD processor with AVX-512. The driver stores a vector of 64 bytes before it loads each of its words
+/// by itself, once for each lane of a load from memory. Intel's processors do not forward the upper half of such a store to
+/// the load, which then waits until the store has reached the cache.
 #[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
+fn gains_by_width() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
+    vendor == b"AuthenticAMD"
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn has_avx512() -> bool {
+fn gains_by_width() -> bool {
     false
 }

@@ -61,7 +61,7 @@ pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile 
 }
 
 pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = balanced(geometry.out_vecs(), if wide(target) { 15 } else { 10 });
+    let channels = balanced(geometry.out_vecs(), 15);
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels, groups: 1, parts: 1 }
 }
 
@@ -71,20 +71,18 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
 }
 
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let (inputs, outputs) = if wide(target) { (1, 20) } else { (4, 12) };
-    let (taps, channels) = (balanced(geometry.in_channels, inputs), balanced(geometry.out_vecs() * 4, outputs));
-    let blocks = geometry.in_channels.div_ceil(taps) * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
+    let channels = balanced(geometry.out_vecs() * 4, 20);
+    let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // A split is at least one row of windows.
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
-    WeightTile { lanes: image_lanes(geometry, target), taps, channels, splits }
+    WeightTile { lanes: image_lanes(geometry, target), taps: 1, channels, splits }
 }
 
 pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     let lanes = target.subgroup;
-    // Where a tile has few windows, nothing slides along a row and each load must serve more channels. Wide lanes have
-    // room for more input channels, since fewer blocks of output channels are left.
+    // Where a tile has few windows, nothing slides along a row and each load must serve more channels.
     let (taps, most) = match (geometry.tiles(), wide(target)) {
-        (1, false) => (2, 5),
+        (1, false) => (5, 5),
         (1, true) => (5, 3),
         _ => (8, 4),
     };
