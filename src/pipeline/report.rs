@@ -45,6 +45,8 @@ const FOLDS: u32 = 10;
 const BATCH: usize = 64;
 /// Side of the middle square that is judged where no face is detected, over the picture's shorter side.
 const MIDDLE: f32 = 0.5;
+/// What the page calls the results of people by whom the verifier was chosen.
+const HELD_OUT: &str = "held-out people";
 
 /// What the stage reads.
 pub struct Inputs<'a> {
@@ -79,9 +81,9 @@ pub fn report(inputs: &Inputs, listener: &dyn Listener) -> Result<Reported, Erro
 
     let held = HeldOut::load(&path(names::HELD_OUT))?;
     let held_list = held.list(&aligned);
-    let held_name = format!("{} held-out people", held.people);
+    let held_name = format!("{} {HELD_OUT}", held.people);
     let held_out = Evaluated::new(
-        "held-out people",
+        HELD_OUT,
         held.scores.iter().map(|score| -score).collect(),
         &held_list,
         &People::of(&held_list),
@@ -127,10 +129,11 @@ pub fn report(inputs: &Inputs, listener: &dyn Listener) -> Result<Reported, Erro
     let page = ReportPage {
         title: format!("Face verification on {on}"),
         summary: format!(
-            "{} networks, {} groups of vectors; threshold chosen on {}. What is called {held_name} was used to choose vectors, weights and threshold, and flatters.",
+            "{} networks, {} groups of vectors; threshold chosen on {}. What is called {HELD_OUT} is of {} people by whom vectors, weights and threshold were chosen, and flatters.",
             verifier.patches().len(),
             verifier.groups.len(),
-            chosen.chosen_on
+            chosen.chosen_on,
+            held.people
         ),
         verdict: evaluation::numbers(first).into_iter().take(3).collect(),
         tables: all.iter().map(numbers).collect(),
@@ -235,6 +238,10 @@ fn setting_rows(settings: &PipelineSettings) -> Vec<(String, String)> {
         for (key, value) in table {
             match value {
                 toml::Value::Table(inner) => walk(&format!("{prefix}{key}."), inner, rows),
+                // A table has 64 bits for what most settings have 32 for: 0.6 would be 0.6000000238418579.
+                toml::Value::Float(value) if f64::from(*value as f32) == *value => {
+                    rows.push((format!("{prefix}{key}"), format!("{:?}", *value as f32)));
+                }
                 value => rows.push((format!("{prefix}{key}"), value.to_string())),
             }
         }
@@ -262,4 +269,19 @@ fn files(inputs: &Inputs) -> Result<Vec<HashedFile>, Error> {
     }
     files.push(HashedFile::of_all(&format!("the {} networks, together", networks.len()), &networks)?);
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::settings::tests::settings;
+
+    #[test]
+    fn settings_are_shown_as_they_were_given() {
+        let rows = setting_rows(&settings());
+        let value = |name: &str| rows.iter().find(|(row, _)| row == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("search.middle.share"), Some("0.6"), "{rows:?}");
+        assert_eq!(value("train.epochs"), Some("60"));
+        assert_eq!(value("data"), Some("\"photographs\""));
+    }
 }

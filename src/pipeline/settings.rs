@@ -140,10 +140,10 @@ impl PipelineSettings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn settings() -> PipelineSettings {
+    pub fn settings() -> PipelineSettings {
         PipelineSettings {
             data: "photographs".into(),
             landmarks: LandmarkSource::Model("landmarks.safetensors".into()),

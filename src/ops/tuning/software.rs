@@ -80,7 +80,8 @@ pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> Weight
 
 pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     let lanes = target.subgroup;
-    // Where a tile has few windows, nothing slides along a row and each load must serve more channels.
+    // Where a tile has few windows, nothing slides along a row and each load must serve more channels. Each lane loads an
+    // input channel, so there are no more of these than lanes.
     let (taps, most) = match (geometry.tiles(), wide(target)) {
         (1, false) => (5, 5),
         (1, true) => (5, 3),
