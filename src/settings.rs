@@ -24,8 +24,14 @@ impl fmt::Display for Difference {
 /// # Panics
 /// When the settings are not what a TOML table holds.
 pub fn first_difference<T: Serialize>(before: &T, now: &T) -> Option<Difference> {
-    let table = |settings| toml::Table::try_from(settings).expect("plain numbers and text, which TOML can hold");
     in_tables("", &table(before), &table(now))
+}
+
+/// Settings as they are written to a file. By way of its text: a table made of them directly has 64 bits for each number, of
+/// which 0.6 in 32 is 0.6000000238418579.
+pub fn table<T: Serialize>(settings: &T) -> toml::Table {
+    let text = toml::to_string(settings).expect("plain numbers and text, which TOML can hold");
+    toml::from_str(&text).expect("what was just written")
 }
 
 fn in_tables(prefix: &str, before: &toml::Table, now: &toml::Table) -> Option<Difference> {

@@ -25,6 +25,7 @@ use crate::report::card::ModelCard;
 use crate::report::html::{Figure, NumberTable, Picture};
 use crate::report::spectra::{Spectrum, spectra_svg};
 use crate::report::{HashedFile, ReportPage, evaluation};
+use crate::settings::table;
 use crate::verify::bootstrap::Bootstrap;
 use crate::verify::evaluated::Evaluated;
 use crate::verify::extremes::extremes;
@@ -238,17 +239,12 @@ fn setting_rows(settings: &PipelineSettings) -> Vec<(String, String)> {
         for (key, value) in table {
             match value {
                 toml::Value::Table(inner) => walk(&format!("{prefix}{key}."), inner, rows),
-                // A table has 64 bits for what most settings have 32 for: 0.6 would be 0.6000000238418579.
-                toml::Value::Float(value) if f64::from(*value as f32) == *value => {
-                    rows.push((format!("{prefix}{key}"), format!("{:?}", *value as f32)));
-                }
                 value => rows.push((format!("{prefix}{key}"), value.to_string())),
             }
         }
     }
-    let table = toml::Table::try_from(settings).expect("plain numbers and text, which TOML can hold");
     let mut rows = Vec::new();
-    walk("", &table, &mut rows);
+    walk("", &table(settings), &mut rows);
     rows
 }
 

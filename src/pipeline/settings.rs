@@ -177,7 +177,10 @@ pub(super) mod tests {
         refused(&|other| other.patches.push(18), "patches is [0, 17] in the run and [0, 17, 18] now");
         refused(&|other| other.test = None, "test is ");
         refused(&|other| other.landmarks = LandmarkSource::TrainOn("x".into()), "landmarks.model is ");
-        refused(&|other| other.search = Search::Middle { share: 0.5 }, "search.middle.share is ");
+        refused(
+            &|other| other.search = Search::Middle { share: 0.5 },
+            "search.middle.share is 0.6 in the run and 0.5 now",
+        );
         assert_eq!(std::fs::read(run.join(SETTINGS)).unwrap(), held);
     }
 
