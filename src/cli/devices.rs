@@ -28,7 +28,7 @@ pub fn run(tiles: Option<Tiles>) -> Result<ExitCode> {
             bytes(limits.max_compute_workgroup_storage_size.into()),
             limits.max_storage_buffers_per_shader_stage
         );
-        match Gpu::open(&GpuOptions { adapter: Some(index.to_string()), checks: false, tiles }) {
+        match Gpu::open(&GpuOptions { adapter: Some(index.to_string()), checks: false, tiles, texels: None }) {
             Ok(gpu) if gpu.features().is_empty() => println!("   features used: none; {} tiles", gpu.tiles()),
             Ok(gpu) => println!("   features used: {}; {} tiles", gpu.features(), gpu.tiles()),
             Err(error) => println!("   cannot be opened: {error}"),

@@ -111,7 +111,8 @@ enum Command {
 
 /// Runs a subcommand.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    let open = || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles });
+    let open =
+        || Gpu::open(&GpuOptions { adapter: cli.adapter.clone(), checks: false, tiles: cli.tiles, texels: None });
     let processes = processes(cli.adapter.as_deref(), cli.tiles);
     if !matches!(
         cli.command,

@@ -1,6 +1,6 @@
 //! One opened device and what the kernels need to know of it.
 
-use super::{Error, adapter, pipeline::PipelineCache};
+use super::{Error, adapter, lavapipe, pipeline::PipelineCache};
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,9 @@ pub struct GpuOptions {
     pub checks: bool,
     /// Whose tiles the kernels take; those of the adapter's kind when absent.
     pub tiles: Option<Tiles>,
+    /// Whether kernels that share loads between lanes read tensors as images, which lavapipe alone can do; where that is
+    /// faster when absent.
+    pub texels: Option<bool>,
 }
 
 /// The two presets of register tiles, split counts and shared loads; `src/ops/tuning/` holds their numbers.
@@ -88,6 +91,7 @@ struct Shared {
     pipelines: PipelineCache,
     lost: Arc<Mutex<Option<String>>>,
     checks: bool,
+    texels: bool,
 }
 
 impl Gpu {
@@ -131,6 +135,8 @@ impl Gpu {
             let mut lost = lost_by_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             lost.get_or_insert_with(|| error.to_string());
         }));
+        let aliases = lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
+        let texels = aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
         let shared = Shared {
             info,
             features,
@@ -140,6 +146,7 @@ impl Gpu {
             pipelines: PipelineCache::default(),
             lost,
             checks: options.checks,
+            texels,
         };
         Ok(Self { shared: Arc::new(shared), target })
     }
@@ -162,6 +169,11 @@ impl Gpu {
     /// Whether kernels carry bounds checks.
     pub fn checks(&self) -> bool {
         self.shared.checks
+    }
+
+    /// Whether tensors can be read as images.
+    pub fn texels(&self) -> bool {
+        self.shared.texels
     }
 
     /// The preset in use.
@@ -193,16 +205,18 @@ impl Gpu {
         &self.shared.pipelines
     }
 
+    /// [`Error::Limit`] for a buffer beyond the adapter's largest.
+    pub(super) fn check_buffer_size(&self, what: &str, bytes: u64) -> Result<(), Error> {
+        let allowed = self.limits().max_buffer_size;
+        if bytes > allowed {
+            return Err(Error::Limit { what: what.into(), limit: "max_buffer_size", needed: bytes, allowed });
+        }
+        Ok(())
+    }
+
     /// Allocates a buffer, turning the driver's refusal into an error.
     pub(crate) fn buffer(&self, what: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, Error> {
-        if bytes > self.limits().max_buffer_size {
-            return Err(Error::Limit {
-                what: what.into(),
-                limit: "max_buffer_size",
-                needed: bytes,
-                allowed: self.limits().max_buffer_size,
-            });
-        }
+        self.check_buffer_size(what, bytes)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),

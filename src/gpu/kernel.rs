@@ -1,6 +1,6 @@
 //! From a `.wgsl` file to the text that one pipeline compiles.
 //!
-//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does five things,
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does six things,
 //! all on text, so that what a driver sees can be printed and read:
 //!
 //! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
@@ -10,10 +10,11 @@
 //!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers;
 //! 4. where `const SUBGROUP: u32` is 1, the lanes of a workgroup share nothing: `subgroupBroadcast` becomes a function
 //!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup;
-//! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
+//! 5. arrays that are only read may be bound as images, and each access to them is a load of a texel ([`super::texels`]);
+//! 6. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
 //!    ([`super::nets`]). Kernels are written for one net and never see it.
 
-use super::nets;
+use super::{nets, texels};
 use std::fmt::Write;
 
 /// `kernels/shared/linear.wgsl`, for kernels of other crates.
@@ -66,6 +67,8 @@ pub struct Specialization {
     /// Bytes from one net's copy of `@binding(0)`, `@binding(1)`, … to the next net's; `None` for what all nets share.
     /// Empty for one net, whose text has no net index.
     pub net_strides: Vec<Option<u64>>,
+    /// Numbers of the bindings that are read as images.
+    pub texels: Vec<usize>,
 }
 
 impl Specialization {
@@ -101,6 +104,18 @@ impl Specialization {
         });
         self.net_strides = strides;
         self
+    }
+
+    /// Numbers and formats of the bindings that may be read as images: arrays that `kernel` only reads and that are no
+    /// uniform buffers, where its lanes share loads.
+    pub(crate) fn readable_as_texels(&self, kernel: &Kernel) -> Vec<(usize, wgpu::TextureFormat)> {
+        let shares = self.constants.iter().any(|(name, value)| *name == "SUBGROUP" && *value > 1);
+        if !shares {
+            return Vec::new();
+        }
+        let stored = |name: &str| self.uniforms.iter().all(|(uniform, _)| *uniform != name);
+        let readable = texels::readable(kernel).filter(|(binding, _)| stored(binding.name));
+        readable.map(|(binding, format)| (binding.number, format)).collect()
     }
 }
 
@@ -141,10 +156,13 @@ impl Kernel {
             text = text.replace("subgroupBroadcast(", "own_value(");
             text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
         }
-        match specialization.net_strides.is_empty() {
-            true => text,
-            false => nets::with_net_index(self.file, &text, &specialization.net_strides),
+        if !specialization.net_strides.is_empty() {
+            text = nets::with_net_index(self.file, &text, &specialization.net_strides);
         }
+        if !specialization.texels.is_empty() {
+            text = texels::with_texels(self.file, &text, &specialization.texels);
+        }
+        text
     }
 }
 

@@ -28,18 +28,36 @@ pub(super) fn widen_vectors() {
     });
 }
 
+/// Whether reading tensors as images is known to be faster here: on Intel's processors (`benches/NOTES.md`).
+pub(super) fn gains_by_texels() -> bool {
+    vendor() == *b"GenuineIntel"
+}
+
 /// Whether this is an AMD processor with AVX-512. The driver stores a vector of 64 bytes before it loads each of its words
 /// by itself, once for each lane of a load from memory. Intel's processors do not forward the upper half of such a store to
 /// the load, which then waits until the store has reached the cache.
 #[cfg(target_arch = "x86_64")]
 fn gains_by_width() -> bool {
-    let leaf = std::arch::x86_64::__cpuid(0);
-    let vendor = [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat();
-    vendor == b"AuthenticAMD"
+    vendor() == *b"AuthenticAMD"
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
+}
+
+/// The processor's maker as it calls itself.
+#[cfg(target_arch = "x86_64")]
+fn vendor() -> [u8; 12] {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    let mut vendor = [0; 12];
+    vendor.copy_from_slice(&[leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat());
+    vendor
+}
+
+/// Empty: only processors of this architecture say it.
+#[cfg(not(target_arch = "x86_64"))]
+fn vendor() -> [u8; 12] {
+    [0; 12]
 }
 
 #[cfg(not(target_arch = "x86_64"))]

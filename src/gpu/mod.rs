@@ -2,7 +2,10 @@
 //!
 //! Knows buffers and dispatches; knows nothing of layers or gradients.
 
+mod accesses;
 pub mod adapter;
+#[cfg(target_os = "linux")]
+mod aliased;
 mod device;
 mod error;
 pub mod kernel;
@@ -10,6 +13,8 @@ pub mod lavapipe;
 pub mod nets;
 mod pipeline;
 mod staging;
+mod tensor_buffer;
+mod texels;
 mod timing;
 
 pub use device::{Gpu, GpuOptions, Target, Tiles};
@@ -18,4 +23,5 @@ pub use kernel::{Kernel, Specialization};
 pub use pipeline::PipelineKey;
 pub(crate) use staging::read_buffer;
 pub use staging::{ReadbackRing, UploadRing};
+pub use tensor_buffer::TensorBuffer;
 pub use timing::{Meter, Timestamps};

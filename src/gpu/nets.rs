@@ -6,6 +6,7 @@
 //! else, and so every rounding, stays as it is for a net alone.
 
 use super::Kernel;
+use super::accesses::{self, Binding};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -13,34 +14,6 @@ use std::fmt::Write;
 const NET: &str = "net_of_dispatch";
 /// The parameter that an entry point gets when it has no `workgroup_id` of its own.
 const GROUP: &str = "group_of_dispatch";
-
-/// A `@binding(N) var<…> name: array<…>;` line.
-struct Binding<'a> {
-    number: usize,
-    name: &'a str,
-    element: &'a str,
-}
-
-/// The storage or uniform array that `line` declares.
-fn declaration(line: &str) -> Option<Binding<'_>> {
-    let code = code_of(line);
-    let (attributes, variable) = code.split_once("var<storage").or_else(|| code.split_once("var<uniform"))?;
-    let (_, number) = attributes.split_once("@binding(")?;
-    let (_, rest) = variable.split_once('>')?;
-    let (name, ty) = rest.split_once(':')?;
-    let element = ty.trim().strip_prefix("array<").unwrap_or(ty);
-    let end = element.find([',', ';']).unwrap_or(element.len());
-    Some(Binding {
-        number: number.split_once(')')?.0.trim().parse().ok()?,
-        name: name.trim(),
-        element: element[..end].trim_end_matches('>').trim(),
-    })
-}
-
-/// `line` without its comment.
-fn code_of(line: &str) -> &str {
-    line.split_once("//").map_or(line, |(code, _)| code)
-}
 
 /// Bytes from one element of an array to the next.
 fn bytes_of(element: &str) -> Option<u64> {
@@ -57,8 +30,7 @@ fn bytes_of(element: &str) -> Option<u64> {
 /// # Panics
 /// When it declares none: a mistake in the op.
 pub(super) fn binding_of(kernel: &Kernel, variable: &str) -> usize {
-    let lines = kernel.shared.iter().chain([&kernel.source]).flat_map(|text| text.lines());
-    let found = lines.filter_map(declaration).find(|binding| binding.name == variable);
+    let found = accesses::bindings(kernel).find(|binding| binding.name == variable);
     found.unwrap_or_else(|| panic!("{}: no binding is named {variable}", kernel.file)).number
 }
 
@@ -70,8 +42,8 @@ pub(super) fn binding_of(kernel: &Kernel, variable: &str) -> usize {
 /// the kernel `file`, which the test of its operation shows.
 pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) -> String {
     let mut lengths = HashMap::new();
-    for binding in text.lines().filter_map(declaration) {
-        let Binding { number, name, element } = binding;
+    for binding in text.lines().filter_map(accesses::declaration) {
+        let Binding { number, name, element, .. } = binding;
         if let Some(Some(stride)) = strides.get(number) {
             let bytes = bytes_of(element).unwrap_or_else(|| {
                 panic!(
@@ -81,50 +53,11 @@ pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) ->
             lengths.insert(name.to_string(), stride / bytes);
         }
     }
-    let mut out = format!("var<private> {NET}: u32;\n");
     let text = with_net_of_entry_points(file, text);
-    // Whether each bracket that is open belongs to an access that was moved.
-    let mut brackets = Vec::new();
-    for line in text.lines() {
-        let code = if declaration(line).is_some() { "" } else { code_of(line) };
-        let mut at = 0;
-        while at < code.len() {
-            let rest = &code[at..];
-            let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-            if word > 0 {
-                out.push_str(&rest[..word]);
-                let length = lengths.get(&rest[..word]).filter(|_| !code[..at].ends_with('.'));
-                at += word;
-                if let Some(length) = length {
-                    assert!(
-                        rest[word..].starts_with('['),
-                        "{file}: {} is a binding, which several nets can only index; `{}` does not",
-                        &rest[..word],
-                        line.trim()
-                    );
-                    let _ = write!(out, "[{NET} * {length}u + (");
-                    brackets.push(true);
-                    at += 1;
-                }
-                continue;
-            }
-            let character = rest.chars().next().expect("there is a rest");
-            match character {
-                '[' => brackets.push(false),
-                ']' if brackets.pop() == Some(true) => out.push(')'),
-                _ => {}
-            }
-            out.push(character);
-            at += character.len_utf8();
-        }
-        out.push_str(&line[code.len()..]);
-        out.push('\n');
-    }
-    out
-}
-
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
+    let moved = accesses::rewrite(file, &text, |name| {
+        lengths.get(name).map(|length| (format!("{name}[{NET} * {length}u + ("), ")]"))
+    });
+    format!("var<private> {NET}: u32;\n{moved}")
 }
 
 /// `text` with `NET = group.z;` as the first statement of each entry point.

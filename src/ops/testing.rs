@@ -26,12 +26,15 @@ pub fn config(cases: u32) -> proptest::test_runner::Config {
     }
 }
 
-/// The device with shader checks and the one without. Panics where there is no adapter: the suite must not pass.
+/// The device with shader checks, whose kernels read buffers, and the one without, whose kernels read images where it can.
+/// Panics where there is no adapter: the suite must not pass.
 pub fn gpus() -> &'static [Gpu; 2] {
     static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
     GPUS.get_or_init(|| {
-        [true, false]
-            .map(|checks| Gpu::open(&GpuOptions { checks, ..GpuOptions::default() }).unwrap_or_else(|e| panic!("{e}")))
+        [true, false].map(|checks| {
+            let options = GpuOptions { checks, texels: Some(!checks), ..GpuOptions::default() };
+            Gpu::open(&options).unwrap_or_else(|e| panic!("{e}"))
+        })
     })
 }
 

@@ -1,12 +1,9 @@
 //! A tape compiled for a device: buffers, pipelines and bind groups made once, replayed each step.
 
-use super::{Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, nets, plan};
-use crate::gpu::{self, Gpu, Timestamps};
-use std::collections::HashMap;
+use super::{Dispatch, Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, nets, plan};
+use crate::gpu::{self, Gpu, TensorBuffer, Timestamps};
+use std::collections::{BTreeMap, HashMap};
 use wgpu::BufferUsages;
-
-pub(super) const TENSOR_USAGE: BufferUsages =
-    BufferUsages::STORAGE.union(BufferUsages::UNIFORM).union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
 
 /// Bytes of guard words on each side of a tensor in a guarded program: the offset alignment of storage bindings.
 const GUARD_BYTES: u64 = 256;
@@ -25,7 +22,7 @@ pub struct ProgramOptions {
 /// A view of a tensor's memory: of all nets' copies.
 #[derive(Debug, Clone)]
 struct Placed {
-    buffer: wgpu::Buffer,
+    buffer: TensorBuffer,
     offset: u64,
     bytes: u64,
 }
@@ -396,7 +393,7 @@ fn borrow<'a>(wanted: &[u64], lent: &'a [Placed]) -> Vec<Option<&'a Placed>> {
 }
 
 fn allocate(gpu: &Gpu, what: &str, bytes: u64, guard: u64) -> Result<Placed, Error> {
-    let buffer = gpu.buffer(what, bytes + 2 * guard, TENSOR_USAGE)?;
+    let buffer = gpu.tensor_buffer(what, bytes + 2 * guard)?;
     Ok(Placed { buffer, offset: guard, bytes })
 }
 
@@ -425,10 +422,13 @@ fn compile_steps(
                     }
                 })
                 .collect();
+            let texels = texels(gpu, &dispatch, &places);
+            let mut dispatch = dispatch;
+            dispatch.specialization.texels = texels.keys().copied().collect();
             // An operation's arithmetic is booked once, on its first dispatch, whatever share of it the others do.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
             let operation = format!("{} {}", node.op.name(), dims.join("×"));
-            planned.push((index, operation, dispatch, places, std::mem::take(&mut flops_left)));
+            planned.push((index, operation, dispatch, (places, texels), std::mem::take(&mut flops_left)));
         }
     }
     use rayon::prelude::*;
@@ -439,7 +439,7 @@ fn compile_steps(
     planned
         .into_iter()
         .zip(pipelines)
-        .map(|((node, operation, dispatch, places, flops), pipeline)| {
+        .map(|((node, operation, dispatch, (places, texels), flops), pipeline)| {
             let pipeline = pipeline?;
             let label = format!("{operation} ({}:{})", dispatch.kernel.file, dispatch.entry);
             // The tail guard is inside the binding: hardware discards writes past a binding's end, which would hide them.
@@ -449,11 +449,14 @@ fn compile_steps(
                 .enumerate()
                 .map(|(binding, place)| wgpu::BindGroupEntry {
                     binding: binding as u32,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer: &place.buffer,
-                        offset: place.offset,
-                        size: wgpu::BufferSize::new(place.bytes + if place.offset > 0 { tail } else { 0 }),
-                    }),
+                    resource: match texels.get(&binding) {
+                        Some(view) => wgpu::BindingResource::TextureView(view),
+                        None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                            buffer: &place.buffer,
+                            offset: place.offset,
+                            size: wgpu::BufferSize::new(place.bytes + if place.offset > 0 { tail } else { 0 }),
+                        }),
+                    },
                 })
                 .collect();
             let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -469,6 +472,16 @@ fn compile_steps(
             Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
         .collect()
+}
+
+/// Images of the tensors that `dispatch` reads as such, by binding.
+fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> BTreeMap<usize, wgpu::TextureView> {
+    let readable = dispatch.specialization.readable_as_texels(dispatch.kernel).into_iter();
+    let images = readable.filter_map(|(binding, format)| {
+        let Placed { buffer, offset, bytes } = &places[binding];
+        Some((binding, buffer.texels(gpu, format, *offset..*offset + *bytes)?))
+    });
+    images.collect()
 }
 
 /// Copies a range to readable memory and waits for it.

@@ -1,7 +1,7 @@
 //! Parameters and optimiser state that programs share.
 
 use super::{Error, TensorType};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, TensorBuffer};
 use std::collections::BTreeMap;
 
 /// Device buffers by name. A training program and a validation program compiled with the same store see the same
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Clone)]
 pub struct Store {
     nets: usize,
-    buffers: BTreeMap<String, (TensorType, wgpu::Buffer)>,
+    buffers: BTreeMap<String, (TensorType, TensorBuffer)>,
 }
 
 impl Default for Store {
@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// The buffer under `name`, allocated (zero-filled) on first use.
-    pub(super) fn buffer(&mut self, gpu: &Gpu, name: &str, ty: &TensorType) -> Result<wgpu::Buffer, Error> {
+    pub(super) fn buffer(&mut self, gpu: &Gpu, name: &str, ty: &TensorType) -> Result<TensorBuffer, Error> {
         if let Some((present, buffer)) = self.buffers.get(name) {
             if present != ty {
                 return Err(Error::Mismatch {
@@ -125,7 +125,7 @@ impl Store {
             }
             return Ok(buffer.clone());
         }
-        let buffer = gpu.buffer(name, ty.bytes_of_nets(self.nets), super::program::TENSOR_USAGE)?;
+        let buffer = gpu.tensor_buffer(name, ty.bytes_of_nets(self.nets))?;
         self.buffers.insert(name.into(), (ty.clone(), buffer.clone()));
         Ok(buffer)
     }

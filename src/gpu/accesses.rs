@@ -1,0 +1,100 @@
+//! The bindings that a kernel's text declares, and the accesses to them.
+
+use super::Kernel;
+
+/// A `@binding(N) var<…> name: array<…>;` line.
+pub(super) struct Binding<'a> {
+    pub number: usize,
+    pub name: &'a str,
+    pub element: &'a str,
+    /// `storage`, `storage, read`, `storage, read_write` or `uniform`.
+    pub space: &'a str,
+}
+
+/// The storage or uniform array that `line` declares.
+pub(super) fn declaration(line: &str) -> Option<Binding<'_>> {
+    let code = code_of(line);
+    let (attributes, variable) = code.split_once("var<")?;
+    let (_, number) = attributes.split_once("@binding(")?;
+    let (space, rest) = variable.split_once('>')?;
+    if !space.starts_with("storage") && space != "uniform" {
+        return None;
+    }
+    let (name, ty) = rest.split_once(':')?;
+    let element = ty.trim().strip_prefix("array<").unwrap_or(ty);
+    let end = element.find([',', ';']).unwrap_or(element.len());
+    Some(Binding {
+        number: number.split_once(')')?.0.trim().parse().ok()?,
+        name: name.trim(),
+        element: element[..end].trim_end_matches('>').trim(),
+        space,
+    })
+}
+
+/// The bindings that `kernel` declares.
+pub(super) fn bindings(kernel: &Kernel) -> impl Iterator<Item = Binding<'static>> {
+    kernel.shared.iter().chain([&kernel.source]).flat_map(|text| text.lines()).filter_map(declaration)
+}
+
+/// `line` without its comment.
+fn code_of(line: &str) -> &str {
+    line.split_once("//").map_or(line, |(code, _)| code)
+}
+
+/// What stands before and after the index of an access, in place of `name[` and `]`.
+pub(super) type Access = (String, &'static str);
+
+/// `text` with each `name[index]` whose name `rewritten` knows as `before index after`.
+///
+/// # Panics
+/// When such a name is used other than by indexing it: a mistake in the kernel `file`, which the test of its operation
+/// shows.
+pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str) -> Option<Access>) -> String {
+    let mut out = String::new();
+    // What closes each bracket that is open.
+    let mut brackets = Vec::new();
+    for line in text.lines() {
+        let code = if declaration(line).is_some() { "" } else { code_of(line) };
+        let mut at = 0;
+        while at < code.len() {
+            let rest = &code[at..];
+            let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+            if word > 0 {
+                let access = rewritten(&rest[..word]).filter(|_| !code[..at].ends_with('.'));
+                at += word;
+                let Some((before, after)) = access else {
+                    out.push_str(&rest[..word]);
+                    continue;
+                };
+                assert!(
+                    rest[word..].starts_with('['),
+                    "{file}: {} is a binding, which can only be indexed here; `{}` does not",
+                    &rest[..word],
+                    line.trim()
+                );
+                out.push_str(&before);
+                brackets.push(after);
+                at += 1;
+                continue;
+            }
+            let character = rest.chars().next().expect("there is a rest");
+            at += character.len_utf8();
+            match character {
+                '[' => brackets.push("]"),
+                ']' => {
+                    out.push_str(brackets.pop().unwrap_or("]"));
+                    continue;
+                }
+                _ => {}
+            }
+            out.push(character);
+        }
+        out.push_str(&line[code.len()..]);
+        out.push('\n');
+    }
+    out
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
