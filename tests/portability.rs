@@ -19,6 +19,7 @@ const DEFAULT: Target = Target {
     workgroups_per_dimension: 65_535,
     software: false,
     subgroup: 1,
+    texels: false,
 };
 const SIGNALS: [Signal; 6] = [Signal::None, Signal::L2, Signal::L2Plus, Signal::L2Minus, Signal::L1, Signal::Cosine];
 /// Metal binds one buffer more than a kernel declares, of 8 that every adapter has.

@@ -105,6 +105,9 @@ pub(super) fn image(
     }
     let raw_format = match format {
         wgpu::TextureFormat::Rgba32Float => vk::Format::R32G32B32A32_SFLOAT,
+        wgpu::TextureFormat::Rgba32Uint => vk::Format::R32G32B32A32_UINT,
+        wgpu::TextureFormat::Rg32Float => vk::Format::R32G32_SFLOAT,
+        wgpu::TextureFormat::R32Float => vk::Format::R32_SFLOAT,
         wgpu::TextureFormat::R32Uint => vk::Format::R32_UINT,
         _ => return None,
     };

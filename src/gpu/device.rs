@@ -16,8 +16,8 @@ pub struct GpuOptions {
     pub checks: bool,
     /// Whose tiles the kernels take; those of the adapter's kind when absent.
     pub tiles: Option<Tiles>,
-    /// Whether kernels that share loads between lanes read tensors as images, which lavapipe alone can do; where that is
-    /// faster when absent.
+    /// Whether kernels with software tiles read tensors as images, which lavapipe alone can do; where that is faster when
+    /// absent.
     pub texels: Option<bool>,
 }
 
@@ -73,6 +73,8 @@ pub struct Target {
     /// Lanes of a subgroup, with software tiles on an adapter whose subgroups have one size; otherwise 1. There a load costs as
     /// much as a hundred multiply-adds, and lanes that share theirs are the difference. A GPU does without.
     pub subgroup: usize,
+    /// Whether kernels read tensors as images, so that a load costs less.
+    pub texels: bool,
 }
 
 /// An opened device. Cheap to clone; clones share pipelines.
@@ -91,7 +93,6 @@ struct Shared {
     pipelines: PipelineCache,
     lost: Arc<Mutex<Option<String>>>,
     checks: bool,
-    texels: bool,
 }
 
 impl Gpu {
@@ -102,8 +103,16 @@ impl Gpu {
     pub fn open(options: &GpuOptions) -> Result<Self, Error> {
         let adapter = adapter::choose(&adapter::instance(), options.adapter.as_deref())?;
         let info = adapter.get_info();
+        let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
+        let software = tiles == Tiles::Software;
+        let aliases = lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
+        let texels = software && aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
+        // The last for images of two numbers a texel.
         let features = adapter.features()
-            & (Features::SUBGROUP | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS);
+            & (Features::SUBGROUP
+                | Features::TIMESTAMP_QUERY
+                | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
+                | if texels { Features::TEXTURE_ADAPTER_SPECIFIC_FORMAT_FEATURES } else { Features::empty() });
         let limits = adapter.limits();
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("deepid2"),
@@ -119,8 +128,6 @@ impl Gpu {
             *lost_by_callback.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
                 Some(format!("{reason:?}: {message}"));
         });
-        let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
-        let software = tiles == Tiles::Software;
         let one_size = info.subgroup_min_size == info.subgroup_max_size && features.contains(Features::SUBGROUP);
         let target = Target {
             uniform_bytes: if software { limits.max_uniform_buffer_binding_size } else { 0 },
@@ -128,6 +135,7 @@ impl Gpu {
             workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
             software,
             subgroup: if software && one_size { info.subgroup_min_size as usize } else { 1 },
+            texels,
         };
         // wgpu's own handler ends the process. What no scope caught is told at the next poll, as a lost device is.
         let lost_by_error = lost.clone();
@@ -135,8 +143,6 @@ impl Gpu {
             let mut lost = lost_by_error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             lost.get_or_insert_with(|| error.to_string());
         }));
-        let aliases = lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
-        let texels = aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
         let shared = Shared {
             info,
             features,
@@ -146,7 +152,6 @@ impl Gpu {
             pipelines: PipelineCache::default(),
             lost,
             checks: options.checks,
-            texels,
         };
         Ok(Self { shared: Arc::new(shared), target })
     }
@@ -169,11 +174,6 @@ impl Gpu {
     /// Whether kernels carry bounds checks.
     pub fn checks(&self) -> bool {
         self.shared.checks
-    }
-
-    /// Whether tensors can be read as images.
-    pub fn texels(&self) -> bool {
-        self.shared.texels
     }
 
     /// The preset in use.

@@ -106,15 +106,11 @@ impl Specialization {
         self
     }
 
-    /// Numbers and formats of the bindings that may be read as images: arrays that `kernel` only reads and that are no
-    /// uniform buffers, where its lanes share loads.
+    /// Numbers and formats of the bindings that may be read as images: arrays that `kernel`, one of this crate's, only
+    /// reads and that are no uniform buffers.
     pub(crate) fn readable_as_texels(&self, kernel: &Kernel) -> Vec<(usize, wgpu::TextureFormat)> {
-        let shares = self.constants.iter().any(|(name, value)| *name == "SUBGROUP" && *value > 1);
-        if !shares {
-            return Vec::new();
-        }
         let stored = |name: &str| self.uniforms.iter().all(|(uniform, _)| *uniform != name);
-        let readable = texels::readable(kernel).filter(|(binding, _)| stored(binding.name));
+        let readable = texels::readable(kernel).filter(|(binding, _)| kernel.own && stored(binding.name));
         readable.map(|(binding, format)| (binding.number, format)).collect()
     }
 }

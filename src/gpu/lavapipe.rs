@@ -12,9 +12,9 @@ pub fn is_named(adapter: &str) -> bool {
     adapter.to_lowercase().contains("llvmpipe")
 }
 
-/// Lets lavapipe use all of AVX-512 where that is faster: of itself it stops at 256 bits. A training step takes about
-/// three quarters of the time on AMD's processors, and longer on Intel's (`benches/NOTES.md`). A width that is set already
-/// stays.
+/// Lets lavapipe use all of AVX-512: of itself it stops at 256 bits. A training step takes about three quarters of the time
+/// on AMD's processors; on Intel's an extraction does, where tensors are images (`benches/NOTES.md`). A width that is set
+/// already stays.
 ///
 /// Must come before the first look at the drivers, which read it once.
 pub(super) fn widen_vectors() {
@@ -28,39 +28,39 @@ pub(super) fn widen_vectors() {
     });
 }
 
-/// Whether reading tensors as images is known to be faster here: on Intel's processors (`benches/NOTES.md`).
-pub(super) fn gains_by_texels() -> bool {
-    vendor() == *b"GenuineIntel"
-}
-
-/// Whether this is an AMD processor with AVX-512. The driver stores a vector of 64 bytes before it loads each of its words
-/// by itself, once for each lane of a load from memory. Intel's processors do not forward the upper half of such a store to
-/// the load, which then waits until the store has reached the cache.
+/// Whether this processor has AVX-512, and is one of those that were measured.
 #[cfg(target_arch = "x86_64")]
 fn gains_by_width() -> bool {
-    vendor() == *b"AuthenticAMD"
+    (is_by(AMD) || is_by(INTEL))
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
 }
 
-/// The processor's maker as it calls itself.
-#[cfg(target_arch = "x86_64")]
-fn vendor() -> [u8; 12] {
-    let leaf = std::arch::x86_64::__cpuid(0);
-    let mut vendor = [0; 12];
-    vendor.copy_from_slice(&[leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat());
-    vendor
-}
-
-/// Empty: only processors of this architecture say it.
-#[cfg(not(target_arch = "x86_64"))]
-fn vendor() -> [u8; 12] {
-    [0; 12]
-}
-
 #[cfg(not(target_arch = "x86_64"))]
 fn gains_by_width() -> bool {
+    false
+}
+
+/// Whether reading tensors as images is known to be faster here ([`super::texels`]): on Intel's processors.
+pub(super) fn gains_by_texels() -> bool {
+    is_by(INTEL)
+}
+
+#[cfg(target_arch = "x86_64")]
+const AMD: &[u8; 12] = b"AuthenticAMD";
+const INTEL: &[u8; 12] = b"GenuineIntel";
+
+/// Whether the processor names `vendor` as its maker.
+#[cfg(target_arch = "x86_64")]
+fn is_by(vendor: &[u8; 12]) -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == vendor
+}
+
+/// No: processors of another architecture do not say.
+#[cfg(not(target_arch = "x86_64"))]
+fn is_by(_: &[u8; 12]) -> bool {
     false
 }

@@ -47,7 +47,7 @@ impl Gpu {
     /// [`Error::Limit`] and [`Error::OutOfMemory`], which name `what`.
     #[cfg(target_os = "linux")]
     pub(crate) fn tensor_buffer(&self, what: &str, bytes: u64) -> Result<TensorBuffer, Error> {
-        match self.texels() {
+        match self.target().texels {
             false => Ok(TensorBuffer { memory: None, buffer: self.buffer(what, bytes, USAGE)? }),
             true => {
                 let (memory, buffer) = super::aliased::allocate(self, what, bytes)?;

@@ -5,6 +5,9 @@
 //! transposition at the end. Images of the bytes of a buffer ([`super::tensor_buffer`]) take 21 instead of 33 ns a load
 //! of 8 lanes, 34 instead of 152 of 16 (`benches/NOTES.md`).
 //!
+//! With them vectors of 512 bits pay on Intel's processors too: those do not forward the upper half of such a store to the
+//! loads of its words, one a lane, that make the loop over a buffer.
+//!
 //! A kernel is written for buffers. Here its text gets the images: the declaration of an array that it only reads becomes
 //! one of an image with rows of [`ROW`] texels, and each access `name[i]` becomes `texel_of_name(i)`.
 
@@ -20,14 +23,20 @@ pub const ROW: u32 = 2048;
 fn format_of(element: &str) -> Option<(TextureFormat, &'static str)> {
     match element {
         "vec4f" => Some((TextureFormat::Rgba32Float, "rgba32float")),
+        "vec4u" => Some((TextureFormat::Rgba32Uint, "rgba32uint")),
+        "vec2f" => Some((TextureFormat::Rg32Float, "rg32float")),
+        "f32" => Some((TextureFormat::R32Float, "r32float")),
         "u32" => Some((TextureFormat::R32Uint, "r32uint")),
         _ => None,
     }
 }
 
-/// The bindings of `kernel` that may be read as images, with their formats.
+/// The bindings of `kernel` that may be read as images, with their formats: arrays that it only reads, whose number no
+/// other entry point uses for something else.
 pub(super) fn readable(kernel: &Kernel) -> impl Iterator<Item = (Binding<'static>, TextureFormat)> {
-    let read = accesses::bindings(kernel).filter(|binding| binding.space == "storage, read");
+    let alone =
+        |binding: &Binding| accesses::bindings(kernel).filter(|other| other.number == binding.number).count() == 1;
+    let read = accesses::bindings(kernel).filter(move |binding| binding.space == "storage, read" && alone(binding));
     read.filter_map(|binding| format_of(binding.element).map(|(format, _)| (binding, format)))
 }
 
@@ -52,10 +61,14 @@ pub(super) fn with_texels(file: &str, text: &str, bindings: &[usize]) -> String 
             continue;
         };
         let _ = writeln!(out, "@group(0) @binding({number}) var {name}: texture_storage_2d<{format}, read>;");
-        let first = if element == "u32" { ".x" } else { "" };
+        let parts = match element {
+            "f32" | "u32" => ".x",
+            "vec2f" => ".xy",
+            _ => "",
+        };
         let _ = writeln!(
             functions,
-            "fn texel_of_{name}(i: u32) -> {element} {{ return textureLoad({name}, vec2u(i % {ROW}u, i / {ROW}u)){first}; }}"
+            "fn texel_of_{name}(i: u32) -> {element} {{ return textureLoad({name}, vec2u(i % {ROW}u, i / {ROW}u)){parts}; }}"
         );
     }
     out + &functions
@@ -83,14 +96,14 @@ mod tests {
     #[test]
     fn arrays_that_are_only_read_become_images() {
         let found: Vec<_> = readable(&SAMPLE).map(|(binding, format)| (binding.number, format)).collect();
-        assert_eq!(found, [(0, TextureFormat::Rgba32Float), (1, TextureFormat::R32Uint)]);
-        let text = SAMPLE.specialize(&Specialization { texels: vec![0, 1], ..Specialization::default() });
+        assert_eq!(found, [(0, TextureFormat::Rgba32Float), (1, TextureFormat::R32Uint), (2, TextureFormat::R32Float)]);
+        let text = SAMPLE.specialize(&Specialization { texels: vec![0, 1, 2], ..Specialization::default() });
         for line in [
             "@group(0) @binding(0) var x: texture_storage_2d<rgba32float, read>;",
             "@group(0) @binding(1) var at: texture_storage_2d<r32uint, read>;",
-            "@group(0) @binding(2) var<storage, read> rates: array<f32>;",
+            "@group(0) @binding(2) var rates: texture_storage_2d<r32float, read>;",
             "fn helper(i: u32) -> f32 { return texel_of_x(i).x; } // not x[0]",
-            "    total[tile.x] = vec4f(helper(texel_of_at(min(texel_of_at(tile.x), 3u))) * rates[0]);",
+            "    total[tile.x] = vec4f(helper(texel_of_at(min(texel_of_at(tile.x), 3u))) * texel_of_rates(0));",
         ] {
             assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
         }

@@ -207,13 +207,14 @@ mod tests {
             rate_scales: vec![],
         };
         let graph = TrainingGraph::new(&spec, &options).unwrap();
-        for (software, subgroup) in [(true, 16), (true, 8), (false, 1)] {
+        for (software, subgroup, texels) in [(true, 16, true), (true, 16, false), (true, 8, false), (false, 1, false)] {
             let target = Target {
                 uniform_bytes: 65_536,
                 storage_bytes: 128 << 20,
                 workgroups_per_dimension: 65_535,
                 software,
                 subgroup,
+                texels,
             };
             plan(&graph.tape, &target, &[graph.loss], true, 1).unwrap();
         }

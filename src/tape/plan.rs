@@ -192,6 +192,7 @@ mod tests {
         workgroups_per_dimension: 65_535,
         software: true,
         subgroup: 1,
+        texels: false,
     };
 
     /// Four ReLUs in a row, then a sum.

@@ -478,7 +478,8 @@ fn compile_steps(
 fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> BTreeMap<usize, wgpu::TextureView> {
     let readable = dispatch.specialization.readable_as_texels(dispatch.kernel).into_iter();
     let images = readable.filter_map(|(binding, format)| {
-        let Placed { buffer, offset, bytes } = &places[binding];
+        // Another entry point of the kernel may bind more.
+        let Placed { buffer, offset, bytes } = places.get(binding)?;
         Some((binding, buffer.texels(gpu, format, *offset..*offset + *bytes)?))
     });
     images.collect()

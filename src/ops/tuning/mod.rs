@@ -196,6 +196,7 @@ mod tests {
         workgroups_per_dimension: 65_535,
         software: false,
         subgroup: 1,
+        texels: false,
     };
 
     /// Input, output channels, filter and tiles of the paper's layers and of wider, narrower and larger ones.

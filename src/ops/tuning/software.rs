@@ -9,6 +9,11 @@ fn wide(target: &Target) -> bool {
     target.subgroup >= 16
 }
 
+/// Whether they are 16 and read images, so that a load costs less than half as much.
+fn cheap_and_wide(target: &Target) -> bool {
+    wide(target) && target.texels
+}
+
 /// Workgroups that keep a few cores busy.
 const FILLING: usize = 24;
 
@@ -71,7 +76,7 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
 }
 
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let channels = balanced(geometry.out_vecs() * 4, 20);
+    let channels = balanced(geometry.out_vecs() * 4, if cheap_and_wide(target) { 10 } else { 20 });
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // A split is at least one row of windows.
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
@@ -85,6 +90,7 @@ pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightT
     let (taps, most) = match (geometry.tiles(), wide(target)) {
         (1, false) => (5, 5),
         (1, true) => (5, 3),
+        _ if cheap_and_wide(target) => (10, 4),
         _ => (8, 4),
     };
     let out_channels = geometry.out_vecs() * 4;
