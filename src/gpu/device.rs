@@ -105,7 +105,8 @@ impl Gpu {
         let info = adapter.get_info();
         let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
         let software = tiles == Tiles::Software;
-        let aliases = lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
+        let aliases =
+            cfg!(target_os = "linux") && lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
         let texels = software && aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
         // The last for images of two numbers a texel.
         let features = adapter.features()

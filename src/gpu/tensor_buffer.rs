@@ -65,3 +65,34 @@ impl Gpu {
         Ok(TensorBuffer { buffer: self.buffer(what, bytes, USAGE)? })
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::super::texels::ROW;
+    use super::*;
+    use crate::ops::testing::gpus;
+
+    #[test]
+    fn images_begin_anywhere_and_end_at_the_largest_height() {
+        let [buffers, images] = gpus();
+        // Elsewhere than on lavapipe both read buffers.
+        let lavapipe = crate::gpu::lavapipe::is_named(&images.info().name);
+        let (plain, memory) =
+            (buffers.tensor_buffer("plain", 4096).unwrap(), images.tensor_buffer("memory", 4096).unwrap());
+        for (format, bytes) in [
+            (TextureFormat::Rgba32Float, 16),
+            (TextureFormat::Rgba32Uint, 16),
+            (TextureFormat::Rg32Float, 8),
+            (TextureFormat::R32Float, 4),
+            (TextureFormat::R32Uint, 4),
+        ] {
+            // Guarded programs put tensors behind 256 bytes.
+            for start in [0, 256] {
+                assert_eq!(memory.texels(images, format, start..4096).is_some(), lavapipe, "{format:?} from {start}");
+                assert!(plain.texels(buffers, format, start..4096).is_none());
+            }
+            let too_high = u64::from(images.limits().max_texture_dimension_2d + 1) * u64::from(ROW) * bytes;
+            assert!(memory.texels(images, format, 0..too_high).is_none());
+        }
+    }
+}
