@@ -142,41 +142,38 @@ pub(super) fn image(
         destroy();
         return None;
     }
-    let size = wgpu::Extent3d { width: texels::ROW, height, depth_or_array_layers: 1 };
-    let (dimension, label) = (wgpu::TextureDimension::D2, Some("texels"));
+    let descriptor = wgpu::TextureDescriptor {
+        label: Some("texels"),
+        size: wgpu::Extent3d { width: texels::ROW, height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::STORAGE_BINDING,
+        view_formats: &[],
+    };
+    let state = wgpu::TextureUses::STORAGE_READ_ONLY;
+    let raw_descriptor = wgpu::hal::TextureDescriptor {
+        label: descriptor.label,
+        size: descriptor.size,
+        mip_level_count: descriptor.mip_level_count,
+        sample_count: descriptor.sample_count,
+        dimension: descriptor.dimension,
+        format: descriptor.format,
+        usage: state,
+        memory_flags: wgpu::hal::MemoryFlags::empty(),
+        view_formats: Vec::new(),
+    };
     // SAFETY: the image is what the descriptors say and lives until wgpu calls `destroy`. Its bytes are the buffer's, which
     // were filled when it was made, so that wgpu need not clear it, and every reader of it finds it in one layout.
     let texture = unsafe {
         let raw = gpu.device().as_hal::<vulkan::Api>()?.texture_from_raw(
             image,
-            &wgpu::hal::TextureDescriptor {
-                label,
-                size,
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension,
-                format,
-                usage: wgpu::TextureUses::STORAGE_READ_ONLY,
-                memory_flags: wgpu::hal::MemoryFlags::empty(),
-                view_formats: Vec::new(),
-            },
+            &raw_descriptor,
             Some(Box::new(destroy)),
             vulkan::TextureMemory::External,
         );
-        gpu.device().create_texture_from_hal::<vulkan::Api>(
-            raw,
-            &wgpu::TextureDescriptor {
-                label,
-                size,
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension,
-                format,
-                usage: wgpu::TextureUsages::STORAGE_BINDING,
-                view_formats: &[],
-            },
-            wgpu::TextureUses::STORAGE_READ_ONLY,
-        )
+        gpu.device().create_texture_from_hal::<vulkan::Api>(raw, &descriptor, state)
     };
     Some(texture.create_view(&Default::default()))
 }

@@ -45,24 +45,17 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Limit`] and [`Error::OutOfMemory`], which name `what`.
-    #[cfg(target_os = "linux")]
     pub(crate) fn tensor_buffer(&self, what: &str, bytes: u64) -> Result<TensorBuffer, Error> {
-        match self.target().texels {
-            false => Ok(TensorBuffer { memory: None, buffer: self.buffer(what, bytes, USAGE)? }),
-            true => {
-                let (memory, buffer) = super::aliased::allocate(self, what, bytes)?;
-                Ok(TensorBuffer { memory: Some(memory), buffer })
-            }
+        #[cfg(target_os = "linux")]
+        if self.target().texels {
+            let (memory, buffer) = super::aliased::allocate(self, what, bytes)?;
+            return Ok(TensorBuffer { memory: Some(memory), buffer });
         }
-    }
-
-    /// Allocates memory of a tensor, filled with zeros.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] and [`Error::OutOfMemory`], which name `what`.
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn tensor_buffer(&self, what: &str, bytes: u64) -> Result<TensorBuffer, Error> {
-        Ok(TensorBuffer { buffer: self.buffer(what, bytes, USAGE)? })
+        Ok(TensorBuffer {
+            #[cfg(target_os = "linux")]
+            memory: None,
+            buffer: self.buffer(what, bytes, USAGE)?,
+        })
     }
 }
 

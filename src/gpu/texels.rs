@@ -13,6 +13,7 @@
 
 use super::Kernel;
 use super::accesses::{self, Binding};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use wgpu::TextureFormat;
 
@@ -34,9 +35,12 @@ fn format_of(element: &str) -> Option<(TextureFormat, &'static str)> {
 /// The bindings of `kernel` that may be read as images, with their formats: arrays that it only reads, whose number no
 /// other entry point uses for something else.
 pub(super) fn readable(kernel: &Kernel) -> impl Iterator<Item = (Binding<'static>, TextureFormat)> {
-    let alone =
-        |binding: &Binding| accesses::bindings(kernel).filter(|other| other.number == binding.number).count() == 1;
-    let read = accesses::bindings(kernel).filter(move |binding| binding.space == "storage, read" && alone(binding));
+    let mut declared = BTreeMap::new();
+    for binding in accesses::bindings(kernel) {
+        declared.entry(binding.number).or_insert_with(Vec::new).push(binding);
+    }
+    let alone = declared.into_values().filter(|bindings| bindings.len() == 1).flatten();
+    let read = alone.filter(|binding| binding.space == "storage, read");
     read.filter_map(|binding| format_of(binding.element).map(|(format, _)| (binding, format)))
 }
 

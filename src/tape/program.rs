@@ -410,7 +410,7 @@ fn compile_steps(
     for (index, node) in tape.nodes().iter().enumerate() {
         let (dispatches, scratch) = nets::dispatches(tape, node, &target, nets);
         let mut flops_left = nets as u64 * tape.with_io(node, |io| node.op.flops(io));
-        for dispatch in dispatches {
+        for mut dispatch in dispatches {
             let places: Vec<Placed> = dispatch
                 .bindings
                 .iter()
@@ -423,7 +423,6 @@ fn compile_steps(
                 })
                 .collect();
             let texels = texels(gpu, &dispatch, &places);
-            let mut dispatch = dispatch;
             dispatch.specialization.texels = texels.keys().copied().collect();
             // An operation's arithmetic is booked once, on its first dispatch, whatever share of it the others do.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
@@ -476,6 +475,9 @@ fn compile_steps(
 
 /// Images of the tensors that `dispatch` reads as such, by binding.
 fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> BTreeMap<usize, wgpu::TextureView> {
+    if !gpu.target().texels {
+        return BTreeMap::new();
+    }
     let readable = dispatch.specialization.readable_as_texels(dispatch.kernel).into_iter();
     let images = readable.filter_map(|(binding, format)| {
         // Another entry point of the kernel may bind more.
