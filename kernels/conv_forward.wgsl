@@ -32,6 +32,8 @@ const KERNEL: u32 = 2u;
 const IMAGE_VECS: u32 = 1u;
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 4u;
+const TURN: u32 = 1u; // sums that are stored at once
+const LEFT: u32 = 3u; // SUMS − TURN, which move up after each turn
 const RELU: u32 = 0u;
 const ADDS: u32 = 0u;
 const LANES: u32 = 32u;
@@ -113,17 +115,17 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
             }
         }
     }
-    for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
-        for (var k = 0u; k < 4u; k++) { // unroll
-            for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                let o = (first + v) * 4u + k;
-                let n = (group.x * IMAGE_VECS + m) * LANES + lane;
-                if (n < BATCH_VECS && o < OUT_CHANNELS) {
-                    let sum = sums[(v * 4u + k) * IMAGE_VECS + m];
-                    let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
-                    out[row * BATCH_VECS + n] = select(sum, vec4f(0.0), vec4<bool>(RELU == 1u) & is_shut(sum));
-                }
+    for (var turn = 0u; turn < SUMS; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
+            let o = first * 4u + (turn + t) / IMAGE_VECS;
+            let n = (group.x * IMAGE_VECS + (turn + t) % IMAGE_VECS) * LANES + lane;
+            if (turn + t < SUMS && n < BATCH_VECS && o < OUT_CHANNELS) {
+                let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
+                out[row * BATCH_VECS + n] = select(sums[t], vec4f(0.0), vec4<bool>(RELU == 1u) & is_shut(sums[t]));
             }
+        }
+        for (var s = 0u; s < LEFT; s++) { // unroll
+            sums[s] = sums[s + TURN];
         }
     }
 }

@@ -25,6 +25,8 @@ const IMAGE_VECS: u32 = 1u;
 const LOADED: u32 = 4u;
 const CHANNEL_TILE: u32 = 1u;
 const SUMS: u32 = 1u;
+const TURN: u32 = 1u; // sums that are stored at once
+const LEFT: u32 = 0u; // SUMS − TURN, which move up after each turn
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // CHANNEL_TILE / SUBGROUP, rounded up
@@ -83,14 +85,17 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             }
         }
     }
-    for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
-        for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-            let c = first + t;
-            let n = (group.x * IMAGE_VECS + m) * LANES + lane;
-            if (n < BATCH_VECS && c < IN_CHANNELS) {
+    for (var turn = 0u; turn < SUMS; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
+            let c = first + (turn + t) / IMAGE_VECS;
+            let n = (group.x * IMAGE_VECS + (turn + t) % IMAGE_VECS) * LANES + lane;
+            if (turn + t < SUMS && n < BATCH_VECS && c < IN_CHANNELS) {
                 let row = (part * IN_CHANNELS + c) * positions + y * IN_WIDTH + x;
-                grad[row * BATCH_VECS + n] = plain_zeros(sums[t * IMAGE_VECS + m]);
+                grad[row * BATCH_VECS + n] = plain_zeros(sums[t]);
             }
+        }
+        for (var s = 0u; s < LEFT; s++) { // unroll
+            sums[s] = sums[s + TURN];
         }
     }
 }

@@ -28,6 +28,8 @@ const TILES_X: u32 = 1u;
 const KERNEL: u32 = 2u;
 const TAP_TILE: u32 = 1u;
 const SUMS: u32 = 2u; // TAP_TILE and the bias
+const TURN: u32 = 1u; // taps that are stored at once
+const LEFT: u32 = 0u; // TAP_TILE − TURN, which move up after each turn
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const HELD: u32 = 1u; // TAP_TILE / SUBGROUP, rounded up
@@ -68,7 +70,7 @@ fn stores(block: Block, t: u32) -> bool {
 }
 
 fn stores_tap(block: Block, t: u32) -> bool {
-    return stores(block, t) && block.tap + t < TAPS;
+    return t < TAP_TILE && stores(block, t) && block.tap + t < TAPS;
 }
 
 fn store_bias(block: Block, sum: vec4f) {
@@ -149,9 +151,14 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) 
     var sums: array<vec4f, SUMS>;
     sum_outer_products(&sums, block, local.x);
     store_bias(block, sums[TAP_TILE]);
-    for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (stores_tap(block, t)) {
-            grad_weights[index_of(block, t)] = sums[t];
+    for (var turn = 0u; turn < TAP_TILE; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
+            if (stores_tap(block, turn + t)) {
+                grad_weights[index_of(block, turn + t)] = sums[t];
+            }
+        }
+        for (var t = 0u; t < LEFT; t++) { // unroll
+            sums[t] = sums[t + TURN];
         }
     }
 }
@@ -165,13 +172,18 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) loc
     let rate = rates[0] * scale[0];
     let momentum = rates[1];
     let decay = rates[2];
-    for (var t = 0u; t < TAP_TILE; t++) { // unroll
-        if (stores_tap(block, t)) {
-            let i = index_of(block, t);
-            let w = weights[i];
-            let v = next_velocity(velocity[i], sums[t], w, momentum, decay);
-            velocity[i] = v;
-            weights[i] = w - rate * v;
+    for (var turn = 0u; turn < TAP_TILE; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
+            if (stores_tap(block, turn + t)) {
+                let i = index_of(block, turn + t);
+                let w = weights[i];
+                let v = next_velocity(velocity[i], sums[t], w, momentum, decay);
+                velocity[i] = v;
+                weights[i] = w - rate * v;
+            }
+        }
+        for (var t = 0u; t < LEFT; t++) { // unroll
+            sums[t] = sums[t + TURN];
         }
     }
 }

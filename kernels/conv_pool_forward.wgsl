@@ -37,6 +37,8 @@ const UNIT: u32 = 6u; // columns to load at once: COLUMNS
 const WINDOWS: u32 = 30u; // WINDOW · COLUMNS
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
+const TURN: u32 = 1u; // channels that are stored at once
+const LEFT: u32 = 12u; // SUMS − 4 · TURN, which move up after each turn
 const LANES: u32 = 32u;
 const SUBGROUP: u32 = 1u;
 const GROUPS: u32 = 1u;
@@ -109,23 +111,26 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
             }
         }
     }
-    for (var v = 0u; v < CHANNEL_VECS; v++) { // unroll
-        for (var k = 0u; k < 4u; k++) { // unroll
-            let o = (first + v) * 4u + k;
-            var best = sums[(v * 4u + k) * 4u];
+    for (var turn = 0u; turn < CHANNEL_VECS * 4u; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
+            let o = first * 4u + turn + t;
+            var best = sums[t * 4u];
             var best_code = vec4u(0u);
             for (var at = 0u; at < 4u; at++) { // unroll
-                let candidate = sums[(v * 4u + k) * 4u + at];
+                let candidate = sums[t * 4u + at];
                 let later = candidate > best;
                 best = select(best, candidate, later);
                 best_code = select(best_code, vec4u(at), later);
             }
             let shut = is_shut(best);
-            if (image < BATCH_VECS && o < OUT_CHANNELS) {
+            if (turn + t < CHANNEL_VECS * 4u && image < BATCH_VECS && o < OUT_CHANNELS) {
                 let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
                 pooled[index] = select(best, vec4f(0.0), shut);
                 code[index] = pack_codes(select(best_code, vec4u(4u), shut));
             }
+        }
+        for (var s = 0u; s < LEFT; s++) { // unroll
+            sums[s] = sums[s + TURN * 4u];
         }
     }
 }

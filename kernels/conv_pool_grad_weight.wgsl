@@ -42,6 +42,8 @@ const WINDOWS: u32 = 30u; // IN_TILE · PLACES
 const PRODUCTS: u32 = 16u; // IN_TILE · OUT_TILE · KERNEL_AREA
 const SUMS: u32 = 17u; // PRODUCTS + OUT_TILE: those of the bias come last
 const STORES: u32 = 1u; // SUMS / LANES, rounded up
+const TURN: u32 = 1u; // stores at once
+const LEFT: u32 = 0u; // SUMS − LANES · TURN where it is more than 0, which move up after each turn
 const STAGED: u32 = 561u; // SUMS · (LANES + 1) where lanes share nothing and that fits in workgroup memory, otherwise 1
 const SPLITS: u32 = 1u;
 const LANES: u32 = 32u;
@@ -165,34 +167,39 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
         }
         workgroupBarrier();
     }
-    for (var h = 0u; h < STORES; h++) { // unroll
-        let s = h * LANES + lane;
-        var mine = 0.0;
-        if (STAGED == 1u) {
-            // Every lane learns every total and keeps the one that falls to it.
-            for (var l = 0u; l < LANES; l++) { // unroll
-                const own = min(h * LANES + l, SUMS - 1u);
-                let all = total(sums[own], lane);
-                mine = select(mine, all, lane == l);
+    for (var turn = 0u; turn < STORES; turn += TURN) {
+        for (var h = 0u; h < TURN; h++) { // unroll
+            let s = (turn + h) * LANES + lane;
+            var mine = 0.0;
+            if (STAGED == 1u) {
+                // Every lane learns every total and keeps the one that falls to it.
+                for (var l = 0u; l < LANES; l++) { // unroll
+                    const own = min(h * LANES + l, SUMS - 1u);
+                    let all = total(sums[own], lane);
+                    mine = select(mine, all, lane == l);
+                }
+            } else {
+                for (var l = 0u; l < LANES; l++) {
+                    mine += staged[min(s, SUMS - 1u) * (LANES + 1u) + l];
+                }
+                mine = plain_zero(mine);
             }
-        } else {
-            for (var l = 0u; l < LANES; l++) {
-                mine += staged[min(s, SUMS - 1u) * (LANES + 1u) + l];
+            let c = first_in + s / (OUT_TILE * KERNEL_AREA);
+            let of_bias = s >= PRODUCTS;
+            let o = first_out + select(s / KERNEL_AREA % OUT_TILE, s - PRODUCTS, of_bias);
+            let sum = select(0.0, mine, o < OUT_CHANNELS);
+            let part = split * TILES + tile;
+            if (!of_bias && c < IN_CHANNELS && o < OUT_VECS * 4u) {
+                let row = (part * IN_CHANNELS + c) * KERNEL_AREA + s % KERNEL_AREA;
+                grad_weights[row * OUT_VECS * 4u + o] = sum;
             }
-            mine = plain_zero(mine);
+            // Every block of input channels has the bias; the first writes it.
+            if (of_bias && s < SUMS && first_in == 0u && o < OUT_VECS * 4u) {
+                grad_bias[part * OUT_VECS * 4u + o] = sum;
+            }
         }
-        let c = first_in + s / (OUT_TILE * KERNEL_AREA);
-        let of_bias = s >= PRODUCTS;
-        let o = first_out + select(s / KERNEL_AREA % OUT_TILE, s - PRODUCTS, of_bias);
-        let sum = select(0.0, mine, o < OUT_CHANNELS);
-        let part = split * TILES + tile;
-        if (!of_bias && c < IN_CHANNELS && o < OUT_VECS * 4u) {
-            let row = (part * IN_CHANNELS + c) * KERNEL_AREA + s % KERNEL_AREA;
-            grad_weights[row * OUT_VECS * 4u + o] = sum;
-        }
-        // Every block of input channels has the bias; the first writes it.
-        if (of_bias && s < SUMS && first_in == 0u && o < OUT_VECS * 4u) {
-            grad_bias[part * OUT_VECS * 4u + o] = sum;
+        for (var s = 0u; s < LEFT; s++) { // unroll
+            sums[s] = sums[s + TURN * LANES];
         }
     }
 }

@@ -34,6 +34,8 @@ const IN_TILE: u32 = 4u;
 const OUT_TILE: u32 = 1u;
 const IMAGE_VECS: u32 = 1u; // SUBGROUP / IN_TILE
 const SUMS: u32 = 100u; // OUT_TILE · IN_TILE · TILE_AREA
+const TURN: u32 = 1u; // filters that are stored at once
+const LEFT: u32 = 84u; // SUMS − TILE_AREA · TURN, which move up after each turn
 const GRADIENTS: u32 = OUT_TILE * TILE_AREA;
 const SPLITS: u32 = 1u;
 const LANES: u32 = 4u;
@@ -132,18 +134,25 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
         if (first_in == 0u && o < OUT_VECS * 4u) {
             grad_bias[(split * TILES + tile) * OUT_VECS * 4u + o] = select(0.0, plain_zero(of_bias[k]), o < OUT_CHANNELS);
         }
-        for (var c = 0u; c < IN_TILE; c++) { // unroll
+    }
+    for (var turn = 0u; turn < OUT_TILE * IN_TILE; turn += TURN) {
+        for (var t = 0u; t < TURN; t++) { // unroll
             var m: array<f32, TILE_AREA>;
             for (var at = 0u; at < TILE_AREA; at++) { // unroll
-                m[at] = sums[(k * IN_TILE + c) * TILE_AREA + at];
+                m[at] = sums[t * TILE_AREA + at];
             }
             let taps = transform_filter_adjoint(m);
-            if (first_in + c < IN_CHANNELS && o < OUT_VECS * 4u) {
-                let first = ((split * TILES + tile) * IN_CHANNELS + first_in + c) * KERNEL_AREA;
+            let o = first_out + (turn + t) / IN_TILE * SUBGROUP + lane;
+            let c = first_in + (turn + t) % IN_TILE;
+            if (turn + t < OUT_TILE * IN_TILE && c < IN_CHANNELS && o < OUT_VECS * 4u) {
+                let first = ((split * TILES + tile) * IN_CHANNELS + c) * KERNEL_AREA;
                 for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
                     grad_weights[(first + tap) * OUT_VECS * 4u + o] = select(0.0, plain_zero(taps[tap]), o < OUT_CHANNELS);
                 }
             }
+        }
+        for (var s = 0u; s < LEFT; s++) { // unroll
+            sums[s] = sums[s + TURN * TILE_AREA];
         }
     }
 }

@@ -11,9 +11,9 @@ pub(super) struct Binding<'a> {
     pub space: &'a str,
 }
 
-/// The storage or uniform array that `line` declares.
+/// The storage or uniform array that `line` declares, alone and in whole: with `@binding` and a literal number in front.
 pub(super) fn declaration(line: &str) -> Option<Binding<'_>> {
-    let code = code_of(line);
+    let code = code_of(line).trim_end().strip_suffix(';').filter(|code| !code.contains(';'))?;
     let (attributes, variable) = code.split_once("var<")?;
     let (_, number) = attributes.split_once("@binding(")?;
     let (space, rest) = variable.split_once('>')?;
@@ -22,7 +22,7 @@ pub(super) fn declaration(line: &str) -> Option<Binding<'_>> {
     }
     let (name, ty) = rest.split_once(':')?;
     let element = ty.trim().strip_prefix("array<").unwrap_or(ty);
-    let end = element.find([',', ';']).unwrap_or(element.len());
+    let end = element.find(',').unwrap_or(element.len());
     Some(Binding {
         number: number.split_once(')')?.0.trim().parse().ok()?,
         name: name.trim(),

@@ -19,6 +19,8 @@ pub(super) struct Memory {
     device: ash::Device,
     buffer: vk::Buffer,
     memory: vk::DeviceMemory,
+    /// Its kind, an index among the device's.
+    kind: u32,
     bytes: u64,
 }
 
@@ -55,14 +57,13 @@ pub(super) fn allocate(gpu: &Gpu, what: &str, bytes: u64) -> Result<(Arc<Memory>
     // SAFETY: a buffer of at least one byte, within the device's limit, of usages that every device has.
     let buffer = unsafe { device.create_buffer(&info, None) }.map_err(failed)?;
     // From here on dropped, and so destroyed, where something fails; freeing no memory is allowed.
-    let mut memory = Memory { device, buffer, memory: vk::DeviceMemory::null(), bytes: 0 };
+    let mut memory = Memory { device, buffer, memory: vk::DeviceMemory::null(), kind: 0, bytes: 0 };
     let device = &memory.device;
     // SAFETY: the buffer is this device's.
     let requirements = unsafe { device.get_buffer_memory_requirements(buffer) };
     memory.bytes = requirements.size + BEYOND;
-    let info = vk::MemoryAllocateInfo::default()
-        .allocation_size(memory.bytes)
-        .memory_type_index(requirements.memory_type_bits.trailing_zeros());
+    memory.kind = requirements.memory_type_bits.trailing_zeros();
+    let info = vk::MemoryAllocateInfo::default().allocation_size(memory.bytes).memory_type_index(memory.kind);
     // SAFETY: the type of memory is one that the buffer may have.
     memory.memory = unsafe { device.allocate_memory(&info, None) }.map_err(failed)?;
     // SAFETY: fresh memory, large enough, bound once.
@@ -89,6 +90,11 @@ pub(super) fn allocate(gpu: &Gpu, what: &str, bytes: u64) -> Result<(Arc<Memory>
     Ok((memory, buffer))
 }
 
+/// Rows of `row` bytes that hold `range`, at most `limit` of them.
+pub(super) fn height_of(range: &Range<u64>, row: u64, limit: u32) -> Option<u32> {
+    u32::try_from((range.end - range.start).div_ceil(row)).ok().filter(|height| *height <= limit)
+}
+
 /// The `range` of the buffer's bytes as an image; `None` where the device has none of that height, or lays its rows out in
 /// another way.
 pub(super) fn image(
@@ -99,10 +105,7 @@ pub(super) fn image(
 ) -> Option<wgpu::TextureView> {
     let texel = u64::from(format.block_copy_size(None)?);
     let row = u64::from(texels::ROW) * texel;
-    let height = u32::try_from((range.end - range.start).div_ceil(row)).ok()?;
-    if height > gpu.limits().max_texture_dimension_2d {
-        return None;
-    }
+    let height = height_of(&range, row, gpu.limits().max_texture_dimension_2d)?;
     let raw_format = match format {
         wgpu::TextureFormat::Rgba32Float => vk::Format::R32G32B32A32_SFLOAT,
         wgpu::TextureFormat::Rgba32Uint => vk::Format::R32G32B32A32_UINT,
@@ -123,7 +126,10 @@ pub(super) fn image(
         .sharing_mode(vk::SharingMode::EXCLUSIVE)
         .initial_layout(vk::ImageLayout::PREINITIALIZED);
     let device = memory.device.clone();
-    // SAFETY: an image within the device's limits, of a format that stores everywhere.
+    // SAFETY: asked for handles only.
+    let hal = unsafe { gpu.device().as_hal::<vulkan::Api>() }?;
+    // SAFETY: an image within the device's limits. Vulkan promises storage in these formats for optimal tiling only; lavapipe
+    // has them in linear tiling as well.
     let image = unsafe { device.create_image(&info, None) }.ok()?;
     let held = memory.clone();
     let destroy = move || {
@@ -134,7 +140,9 @@ pub(super) fn image(
     // SAFETY: the image is this device's, linear, and has one level and layer.
     let (needs, layout) =
         unsafe { (device.get_image_memory_requirements(image), device.get_image_subresource_layout(image, aspect)) };
-    let fits = range.start.is_multiple_of(needs.alignment) && range.start + needs.size <= memory.bytes;
+    let fits = needs.memory_type_bits & (1 << memory.kind) != 0
+        && range.start.is_multiple_of(needs.alignment)
+        && range.start + needs.size <= memory.bytes;
     let plain = layout.offset == 0 && layout.row_pitch == row;
     // SAFETY: inside the memory, at an offset of the image's alignment, bound once.
     let bound = fits && plain && unsafe { device.bind_image_memory(image, memory.memory, range.start) }.is_ok();
@@ -165,14 +173,11 @@ pub(super) fn image(
         view_formats: Vec::new(),
     };
     // SAFETY: the image is what the descriptors say and lives until wgpu calls `destroy`. Its bytes are the buffer's, which
-    // were filled when it was made, so that wgpu need not clear it, and every reader of it finds it in one layout.
+    // were filled when it was made, so that wgpu need not clear it. Its layout is not the one that wgpu is told: an image
+    // that is only read never changes its layout, and lavapipe has but one.
     let texture = unsafe {
-        let raw = gpu.device().as_hal::<vulkan::Api>()?.texture_from_raw(
-            image,
-            &raw_descriptor,
-            Some(Box::new(destroy)),
-            vulkan::TextureMemory::External,
-        );
+        let raw =
+            hal.texture_from_raw(image, &raw_descriptor, Some(Box::new(destroy)), vulkan::TextureMemory::External);
         gpu.device().create_texture_from_hal::<vulkan::Api>(raw, &descriptor, state)
     };
     Some(texture.create_view(&Default::default()))

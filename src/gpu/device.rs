@@ -105,8 +105,11 @@ impl Gpu {
         let info = adapter.get_info();
         let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
         let software = tiles == Tiles::Software;
-        let aliases =
-            cfg!(target_os = "linux") && lavapipe::is_named(&info.name) && info.backend == wgpu::Backend::Vulkan;
+        // By its driver too: one that passes commands on to another machine may carry the name of the adapter there.
+        let aliases = cfg!(target_os = "linux")
+            && info.backend == wgpu::Backend::Vulkan
+            && lavapipe::is_named(&info.name)
+            && lavapipe::is_named(&info.driver);
         let texels = software && aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
         // The last for images of two numbers a texel.
         let features = adapter.features()
@@ -154,7 +157,13 @@ impl Gpu {
             lost,
             checks: options.checks,
         };
-        Ok(Self { shared: Arc::new(shared), target })
+        let mut gpu = Self { shared: Arc::new(shared), target };
+        if texels {
+            // A driver that lays images out in another way gets buffers, and tiles for them.
+            let trial = gpu.tensor_buffer("trial", 16)?;
+            gpu.target.texels = trial.texels(&gpu, wgpu::TextureFormat::Rgba32Float, 0..16).is_some();
+        }
+        Ok(gpu)
     }
 
     /// Name, backend and driver.
@@ -237,6 +246,15 @@ impl Gpu {
     /// [`Error::Lost`] when the device stopped.
     pub fn poll(&self) -> Result<(), Error> {
         self.device().poll(wgpu::PollType::Poll).map_err(|error| Error::Lost(error.to_string()))?;
+        self.alive()
+    }
+
+    /// Waits until all submitted work is done.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when the device stopped.
+    pub(crate) fn finish(&self) -> Result<(), Error> {
+        self.device().poll(wgpu::PollType::wait_indefinitely()).map_err(|error| Error::Lost(error.to_string()))?;
         self.alive()
     }
 

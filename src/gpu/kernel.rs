@@ -10,9 +10,9 @@
 //!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers;
 //! 4. where `const SUBGROUP: u32` is 1, the lanes of a workgroup share nothing: `subgroupBroadcast` becomes a function
 //!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup;
-//! 5. arrays that are only read may be bound as images, and each access to them is a load of a texel ([`super::texels`]);
-//! 6. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
-//!    ([`super::nets`]). Kernels are written for one net and never see it.
+//! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
+//!    ([`super::nets`]). Kernels are written for one net and never see it;
+//! 6. arrays that are only read may be bound as images, and each access to them is a load of a texel ([`super::texels`]).
 
 use super::{nets, texels};
 use std::fmt::Write;

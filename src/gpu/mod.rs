@@ -4,6 +4,7 @@
 
 mod accesses;
 pub mod adapter;
+pub(crate) mod ahead;
 #[cfg(target_os = "linux")]
 mod aliased;
 mod device;

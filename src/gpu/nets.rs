@@ -38,8 +38,8 @@ pub(super) fn binding_of(kernel: &Kernel, variable: &str) -> usize {
 /// `strides` are bytes between copies, by binding; `None` for what all nets share.
 ///
 /// # Panics
-/// When a binding is used other than by indexing it, or holds elements of a type that is not known here: a mistake in
-/// the kernel `file`, which the test of its operation shows.
+/// When a binding is declared on several lines, used other than by indexing it, or holds elements of a type that is not
+/// known here: a mistake in the kernel `file`, which the test of its operation shows.
 pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) -> String {
     let mut lengths = HashMap::new();
     for binding in text.lines().filter_map(accesses::declaration) {
@@ -52,6 +52,14 @@ pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) ->
             });
             lengths.insert(name.to_string(), stride / bytes);
         }
+    }
+    let declared: Vec<usize> = text.lines().filter_map(accesses::declaration).map(|binding| binding.number).collect();
+    for (number, stride) in strides.iter().enumerate() {
+        assert!(
+            stride.is_none() || declared.contains(&number),
+            "{file}: several nets need the declaration of binding {number} on one line, as `@group(0) @binding({number}) \
+             var<…> name: array<…>;`"
+        );
     }
     let text = with_net_of_entry_points(file, text);
     let moved = accesses::rewrite(file, &text, |name| {
@@ -188,6 +196,13 @@ mod tests {
     #[should_panic(expected = "sample.wgsl: y is a binding")]
     fn a_binding_that_is_not_indexed_is_a_mistake_in_the_kernel() {
         let text = "@group(0) @binding(0) var<storage, read> y: array<f32>;\nfn f(y: u32) -> u32 { return y; }\n";
+        with_net_index("sample.wgsl", text, &[Some(16)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the declaration of binding 0 on one line")]
+    fn a_declaration_of_two_lines_is_a_mistake_in_the_kernel() {
+        let text = "@group(0) @binding(0)\nvar<storage, read> y: array<f32>;\nfn f(i: u32) -> f32 { return y[i]; }\n";
         with_net_index("sample.wgsl", text, &[Some(16)]);
     }
 

@@ -15,7 +15,7 @@ pub struct PipelineKey {
     pub own: bool,
     /// Entry point.
     pub entry: &'static str,
-    /// Its constants and uniforms.
+    /// Its constants, and how it reads its bindings.
     pub specialization: Specialization,
 }
 

@@ -75,6 +75,8 @@ pub(super) fn forward(
 ) -> Dispatch {
     let tile = tuning::conv_forward(geometry, target);
     let depth = tuning::conv_forward_depth(geometry, target);
+    let sums = tile.channels * 4 * tile.image_vecs;
+    let turn = tuning::stored_at_once(sums, 32, target);
     let (operand, relu, adds, first_part) = match to {
         To::Output { relu, adds } => (Operand::Out(0), relu, adds, 0),
         To::Partials { first } => (Operand::Scratch(0), false, false, first),
@@ -84,7 +86,9 @@ pub(super) fn forward(
         ("OUT_WIDTH", geometry.out_width),
         ("IMAGE_VECS", tile.image_vecs),
         ("CHANNEL_VECS", tile.channels),
-        ("SUMS", tile.channels * 4 * tile.image_vecs),
+        ("SUMS", sums),
+        ("TURN", turn),
+        ("LEFT", sums - turn),
         ("RELU", usize::from(relu)),
         ("ADDS", usize::from(adds)),
         ("PARTS", tile.parts),
@@ -215,6 +219,7 @@ fn gradients(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand
     let tile = tuning::conv_grad_weight(geometry, target);
     let blocks = geometry.taps().div_ceil(tile.taps) * geometry.out_vecs().div_ceil(tile.lanes);
     let sums = tile.taps + 1;
+    let turn = tuning::stored_at_once(tile.taps, 8, target);
     Dispatch {
         kernel: &GRAD_WEIGHT,
         entry,
@@ -223,6 +228,8 @@ fn gradients(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand
             ("OUT_WIDTH", geometry.out_width),
             ("TAP_TILE", tile.taps),
             ("SUMS", sums),
+            ("TURN", turn),
+            ("LEFT", tile.taps - turn),
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.taps.div_ceil(target.subgroup)),
@@ -299,13 +306,17 @@ impl Op for ConvGradData {
     fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
         let geometry = &self.geometry;
         let tile = tuning::conv_grad_data(geometry, target);
+        let sums = tile.channels * tile.image_vecs;
+        let turn = tuning::stored_at_once(sums, 32, target);
         let mut specialization = Specialization::constants(&geometry.constants()).with(&[
             ("OUT_HEIGHT", geometry.out_height),
             ("OUT_WIDTH", geometry.out_width),
             ("IMAGE_VECS", tile.image_vecs),
             ("LOADED", 4 * tile.image_vecs),
             ("CHANNEL_TILE", tile.channels),
-            ("SUMS", tile.channels * tile.image_vecs),
+            ("SUMS", sums),
+            ("TURN", turn),
+            ("LEFT", sums - turn),
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.channels.div_ceil(target.subgroup)),

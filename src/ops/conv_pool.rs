@@ -122,10 +122,13 @@ pub(super) fn forward(
     let tile = tuning::conv_pool_forward(geometry, target);
     let window = geometry.kernel + 1;
     let columns = source.columns(geometry);
+    let turn = tuning::stored_at_once(tile.channels * 4, 8, target);
     let mut specialization = constants(geometry).with(&source.constants(geometry, columns, target)).with(&[
         ("WINDOWS", window * columns),
         ("CHANNEL_VECS", tile.channels),
         ("SUMS", tile.channels * 16),
+        ("TURN", turn),
+        ("LEFT", (tile.channels * 4 - turn) * 4),
         ("SUBGROUP", target.subgroup),
         ("HELD", (tile.channels * geometry.kernel * geometry.kernel).div_ceil(target.subgroup)),
         ("LANES", tile.lanes),
@@ -161,6 +164,8 @@ pub(super) fn grad_weights(
     let (columns, unit) = (source.columns(geometry), source.unit());
     let products = tile.taps * tile.channels * area;
     let sums = products + tile.channels;
+    let stores = sums.div_ceil(tile.lanes);
+    let turn = tuning::stored_at_once(stores, 2, target);
     let specialization = constants(geometry).with(&source.constants(geometry, unit, target)).with(&[
         ("TILES", geometry.tiles()),
         ("SHIFTED_AREA", geometry.kernel * window),
@@ -173,7 +178,9 @@ pub(super) fn grad_weights(
         ("WINDOWS", tile.taps * window * columns),
         ("PRODUCTS", products),
         ("SUMS", sums),
-        ("STORES", sums.div_ceil(tile.lanes)),
+        ("STORES", stores),
+        ("TURN", turn),
+        ("LEFT", sums.saturating_sub(turn * tile.lanes)),
         ("STAGED", tuning::staged_totals(sums, tile.lanes, target)),
         ("SPLITS", tile.splits),
         ("LANES", tile.lanes),

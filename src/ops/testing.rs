@@ -26,13 +26,13 @@ pub fn config(cases: u32) -> proptest::test_runner::Config {
     }
 }
 
-/// The device with shader checks, whose kernels read buffers, and the one without, whose kernels read images where it can.
-/// Panics where there is no adapter: the suite must not pass.
-pub fn gpus() -> &'static [Gpu; 2] {
-    static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
+/// The device with shader checks, whose kernels read buffers, and two without, whose kernels read images, where the adapter
+/// has them, and buffers. Panics where there is no adapter: the suite must not pass.
+pub fn gpus() -> &'static [Gpu; 3] {
+    static GPUS: OnceLock<[Gpu; 3]> = OnceLock::new();
     GPUS.get_or_init(|| {
-        [true, false].map(|checks| {
-            let options = GpuOptions { checks, texels: Some(!checks), ..GpuOptions::default() };
+        [(true, false), (false, true), (false, false)].map(|(checks, texels)| {
+            let options = GpuOptions { checks, texels: Some(texels), ..GpuOptions::default() };
             Gpu::open(&options).unwrap_or_else(|e| panic!("{e}"))
         })
     })
@@ -271,13 +271,23 @@ pub fn gpu_outputs(case: &Case) -> Vec<Vec<f64>> {
     case.run(&gpus()[1], &tape, &inputs, &outputs)
 }
 
+/// A number that random cases differ in, by which they take turns among devices.
+fn turn_of(case: &Case) -> usize {
+    let bits = case.inputs.iter().flat_map(|input| &input.values).map(|value| value.to_bits() >> 30);
+    bits.fold(0, |turn, bits| turn ^ bits) as usize
+}
+
+/// The device without shader checks whose turn it is.
+fn without_checks(case: &Case) -> &'static Gpu {
+    &gpus()[1 + turn_of(case) / 4 % 2]
+}
+
 /// Everything that can be expected of `case`.
 pub fn check(case: Case) {
     let [outputs, outputs_of_other_tiles] = check_forward(&case);
     if case.gradients {
-        let [with_checks, without_checks] = gpus();
         let devices =
-            [(with_checks, &outputs), (without_checks, &outputs), (hardware_tiles(), &outputs_of_other_tiles)];
+            [(&gpus()[0], &outputs), (without_checks(&case), &outputs), (hardware_tiles(), &outputs_of_other_tiles)];
         check_gradients(&case, &devices);
     }
     check_nets(&case);
@@ -294,9 +304,8 @@ fn check_nets(case: &Case) {
         let wanted = inputs.iter().zip(&case.differentiable).filter(|(_, differentiable)| **differentiable);
         keep.extend(wanted.map(|(input, _)| gradients[input]));
     }
-    // One device a case: random cases take turns, and a text of its own for several nets takes time to compile.
-    let turn = case.inputs.iter().flat_map(|input| &input.values).fold(0, |turn, value| turn ^ (value.to_bits() >> 30));
-    let gpu = [&gpus()[0], &gpus()[1], hardware_tiles()][turn as usize % 3];
+    // One device a case: a text of its own for several nets takes time to compile.
+    let gpu = [&gpus()[0], &gpus()[1], &gpus()[2], hardware_tiles()][turn_of(case) % 4];
     let together = case.run_nets(gpu, &tape, &inputs, &keep, 0..NETS);
     for (net, found) in together.iter().enumerate() {
         let alone = case.run_nets(gpu, &tape, &inputs, &keep, net..net + 1).remove(0);
@@ -315,8 +324,8 @@ fn check_nets(case: &Case) {
 fn check_forward(case: &Case) -> [Vec<Vec<f64>>; 2] {
     let (tape, inputs, outputs) = case.record();
     let values = evaluate(&tape, &case.given(&inputs)).unwrap();
-    let [with_checks, without_checks] = gpus();
-    let found = case.run(without_checks, &tape, &inputs, &outputs);
+    let with_checks = &gpus()[0];
+    let found = case.run(without_checks(case), &tape, &inputs, &outputs);
     let other_tiles = case.run(hardware_tiles(), &tape, &inputs, &outputs);
     for (output, found) in outputs.iter().zip(&found).chain(outputs.iter().zip(&other_tiles)) {
         let what = format!("{} output {}", case.op.name(), tape.name(*output));

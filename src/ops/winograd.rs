@@ -82,6 +82,8 @@ pub fn grad_weights(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
     let tile = tuning::winograd_grad_weight(geometry, target);
     let blocks =
         geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
+    let filters = tile.channels * tile.taps;
+    let turn = tuning::stored_at_once(filters, 8, target);
     reduce::split(tile.splits, [&geometry.weights(), &geometry.bias()], 0, target, |[weights, bias]| Dispatch {
         kernel: &GRAD_WEIGHT,
         entry: "gradients",
@@ -91,7 +93,9 @@ pub fn grad_weights(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
             ("IN_TILE", tile.taps),
             ("OUT_TILE", tile.channels),
             ("IMAGE_VECS", tile.lanes / tile.taps),
-            ("SUMS", tile.channels * tile.taps * AREA),
+            ("SUMS", filters * AREA),
+            ("TURN", turn),
+            ("LEFT", (filters - turn) * AREA),
             ("SPLITS", tile.splits),
             ("LANES", tile.lanes),
             ("SUBGROUP", tile.lanes),

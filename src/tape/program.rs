@@ -281,7 +281,7 @@ impl Program {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in &self.steps {
-            step.record(&mut pass);
+            step.record(&mut pass, step.workgroups);
         }
     }
 
@@ -312,7 +312,7 @@ impl Program {
                 label: None,
                 timestamp_writes: Some(timestamps.writes(index as u32)),
             });
-            step.record(&mut pass);
+            step.record(&mut pass, step.workgroups);
         }
         timestamps.resolve(&mut encoder);
         self.gpu.queue().submit([encoder.finish()]);
@@ -370,11 +370,18 @@ impl Program {
 }
 
 impl Step {
-    fn record(&self, pass: &mut wgpu::ComputePass) {
+    fn record(&self, pass: &mut wgpu::ComputePass, [x, y, z]: [u32; 3]) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
-        let [x, y, z] = self.workgroups;
         pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// Has the driver do all that a dispatch takes but its work, and waits.
+    fn dispatch_nothing(&self, gpu: &Gpu) -> Result<(), gpu::Error> {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        self.record(&mut encoder.begin_compute_pass(&Default::default()), [0; 3]);
+        gpu.queue().submit([encoder.finish()]);
+        gpu.finish()
     }
 }
 
@@ -430,12 +437,14 @@ fn compile_steps(
             planned.push((index, operation, dispatch, (places, texels), std::mem::take(&mut flops_left)));
         }
     }
+    let jobs: Vec<gpu::ahead::Job> =
+        planned.iter().map(|(_, _, dispatch, (places, texels), _)| job(dispatch, places, texels)).collect();
     use rayon::prelude::*;
     let pipelines: Vec<Result<wgpu::ComputePipeline, gpu::Error>> = planned
         .par_iter()
         .map(|(_, _, dispatch, _, _)| gpu.pipeline(dispatch.kernel, dispatch.entry, &dispatch.specialization))
         .collect();
-    planned
+    let steps: Vec<Step> = planned
         .into_iter()
         .zip(pipelines)
         .map(|((node, operation, dispatch, (places, texels), flops), pipeline)| {
@@ -449,7 +458,7 @@ fn compile_steps(
                 .map(|(binding, place)| wgpu::BindGroupEntry {
                     binding: binding as u32,
                     resource: match texels.get(&binding) {
-                        Some(view) => wgpu::BindingResource::TextureView(view),
+                        Some((_, view)) => wgpu::BindingResource::TextureView(view),
                         None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                             buffer: &place.buffer,
                             offset: place.offset,
@@ -470,11 +479,29 @@ fn compile_steps(
             let bytes = places.iter().map(|place| place.bytes).sum();
             Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    if target.software {
+        gpu::ahead::compile(gpu, &jobs, |step| steps[step].dispatch_nothing(gpu))?;
+    }
+    Ok(steps)
 }
 
-/// Images of the tensors that `dispatch` reads as such, by binding.
-fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> BTreeMap<usize, wgpu::TextureView> {
+/// What a device needs to know to compile `dispatch` ahead.
+fn job(dispatch: &Dispatch, places: &[Placed], texels: &Texels) -> gpu::ahead::Job {
+    let format = |binding| texels.get(&binding).map(|(format, _)| *format);
+    gpu::ahead::Job {
+        kernel: dispatch.kernel,
+        entry: dispatch.entry,
+        specialization: dispatch.specialization.clone(),
+        bindings: places.iter().enumerate().map(|(binding, place)| (place.bytes, format(binding))).collect(),
+    }
+}
+
+/// Images, with their formats, by binding.
+type Texels = BTreeMap<usize, (wgpu::TextureFormat, wgpu::TextureView)>;
+
+/// Images of the tensors that `dispatch` reads as such.
+fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> Texels {
     if !gpu.target().texels {
         return BTreeMap::new();
     }
@@ -482,7 +509,7 @@ fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> BTreeMap<usize, 
     let images = readable.filter_map(|(binding, format)| {
         // Another entry point of the kernel may bind more.
         let Placed { buffer, offset, bytes } = places.get(binding)?;
-        Some((binding, buffer.texels(gpu, format, *offset..*offset + *bytes)?))
+        Some((binding, (format, buffer.texels(gpu, format, *offset..*offset + *bytes)?)))
     });
     images.collect()
 }
@@ -499,4 +526,44 @@ pub(super) fn read_back<T: bytemuck::Pod>(
     encoder.copy_buffer_to_buffer(buffer, offset, &readable, 0, bytes);
     gpu.queue().submit([encoder.finish()]);
     Ok(gpu::read_buffer(gpu, &readable)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{NetSpec, TrainingGraph, TrainingOptions};
+    use crate::ops::{Signal, testing::gpus};
+
+    #[test]
+    fn another_device_compiles_every_dispatch_of_a_training_step() {
+        let spec = NetSpec { height: 31, width: 31, widths: [4, 6, 8, 8], embedding: 16, ..NetSpec::paper(5) };
+        let options = TrainingOptions {
+            images: 5,
+            margin: 1,
+            signal: Signal::L2,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            rate_scales: vec![],
+        };
+        let TrainingGraph { tape, .. } = TrainingGraph::new(&spec, &options).unwrap();
+        for gpu in gpus() {
+            let mut stand_ins = Vec::new();
+            for node in tape.nodes() {
+                let (dispatches, scratch) = nets::dispatches(&tape, node, &gpu.target(), 1);
+                for mut dispatch in dispatches {
+                    let bytes = dispatch.bindings.iter().map(|binding| match binding {
+                        Operand::In(i) => tape.ty(node.inputs[*i]).bytes(),
+                        Operand::Out(i) => tape.ty(node.outputs[*i]).bytes(),
+                        Operand::Scratch(i) => scratch[*i].bytes(),
+                    });
+                    let places: Vec<_> = bytes.map(|bytes| allocate(gpu, "place", bytes, 0).unwrap()).collect();
+                    let texels = texels(gpu, &dispatch, &places);
+                    dispatch.specialization.texels = texels.keys().copied().collect();
+                    let job = job(&dispatch, &places, &texels);
+                    let done = gpu::ahead::dispatch_nothing(gpu, &job, &mut stand_ins);
+                    assert!(done.is_some(), "{} ({}:{})", node.op.name(), dispatch.kernel.file, dispatch.entry);
+                }
+            }
+        }
+    }
 }

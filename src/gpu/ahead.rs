@@ -1,0 +1,119 @@
+//! Compiles the pipelines of a program before its first run, with all cores, for lavapipe.
+//!
+//! lavapipe translates a kernel to machine code when it is dispatched first, in the one thread that runs the commands of a
+//! device, and keeps the result in Mesa's cache on disk, for all devices. So this dispatches each pipeline once, with no
+//! workgroups. Where that takes long, because the cache has none of them yet, helpers dispatch some on devices of their own,
+//! and the program's device finds these in the cache.
+
+use super::{Gpu, GpuOptions, Kernel, Specialization, TensorBuffer, lavapipe, texels};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use wgpu::TextureFormat;
+
+/// How long the program's device goes on alone: loading all pipelines of a training step from the cache takes less.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Devices beside the program's. Each takes some hundred megabytes while it translates.
+const MOST_HELPERS: usize = 7;
+
+/// Bytes of what helpers bind in place of tensors: three rows of the widest texels, and any uniform buffer.
+const STAND_IN: u64 = 3 * texels::ROW as u64 * 16;
+
+/// A pipeline, and what it is bound to.
+pub(crate) struct Job {
+    pub kernel: &'static Kernel,
+    pub entry: &'static str,
+    pub specialization: Specialization,
+    /// Bytes at each binding, and the format where it is an image.
+    pub bindings: Vec<(u64, Option<TextureFormat>)>,
+}
+
+/// Translates `jobs`; `dispatch` dispatches one of them on `gpu` with no workgroups, and waits.
+pub(crate) fn compile<E: Send>(gpu: &Gpu, jobs: &[Job], dispatch: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|job| *job < jobs.len());
+    let helpers = (rayon::current_num_threads() - 1).min(MOST_HELPERS);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let mut helping = !lavapipe::is_named(&gpu.info().driver);
+        while let Some(job) = take() {
+            dispatch(job)?;
+            if !helping && started.elapsed() > PATIENCE {
+                helping = true;
+                let left = jobs.len().saturating_sub(next.load(Ordering::Relaxed));
+                for _ in 0..helpers.min(left) {
+                    scope.spawn(|| help(gpu, jobs, take));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    (0..jobs.len()).try_for_each(dispatch)
+}
+
+/// Takes jobs until none is left. What goes wrong here is left to the program's device.
+fn help(gpu: &Gpu, jobs: &[Job], take: impl Fn() -> Option<usize>) {
+    let options = GpuOptions {
+        adapter: Some(gpu.info().name.clone()),
+        checks: gpu.checks(),
+        tiles: Some(gpu.tiles()),
+        texels: Some(gpu.target().texels),
+    };
+    let Ok(own) = Gpu::open(&options) else { return };
+    let mut stand_ins = Vec::new();
+    while let Some(job) = take() {
+        if dispatch_nothing(&own, &jobs[job], &mut stand_ins).is_none() {
+            return;
+        }
+    }
+}
+
+/// Dispatches `job` with no workgroups, bound to `stand_ins`, and waits; `None` where something fails.
+pub(crate) fn dispatch_nothing(gpu: &Gpu, job: &Job, stand_ins: &mut Vec<TensorBuffer>) -> Option<()> {
+    while stand_ins.len() < job.bindings.len() {
+        stand_ins.push(gpu.tensor_buffer("stand-in", STAND_IN).ok()?);
+    }
+    let pipeline = gpu.pipeline(job.kernel, job.entry, &job.specialization).ok()?;
+    let mut views = Vec::new();
+    for (stand_in, (bytes, format)) in stand_ins.iter().zip(&job.bindings) {
+        views.push(match format {
+            Some(format) => {
+                let row = u64::from(texels::ROW) * u64::from(format.block_copy_size(None)?);
+                // The code depends on whether an image's height is a power of two.
+                let rows = if bytes.div_ceil(row).is_power_of_two() { 2 } else { 3 };
+                Some(stand_in.texels(gpu, *format, 0..rows * row)?)
+            }
+            None => None,
+        });
+    }
+    let entries: Vec<_> = stand_ins
+        .iter()
+        .zip(&views)
+        .enumerate()
+        .zip(&job.bindings)
+        .map(|((binding, (stand_in, view)), (bytes, _))| wgpu::BindGroupEntry {
+            binding: binding as u32,
+            resource: match view {
+                Some(view) => wgpu::BindingResource::TextureView(view),
+                None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: stand_in,
+                    offset: 0,
+                    size: wgpu::BufferSize::new((*bytes).min(STAND_IN)),
+                }),
+            },
+        })
+        .collect();
+    let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &entries,
+    });
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut pass = encoder.begin_compute_pass(&Default::default());
+    pass.set_pipeline(&pipeline);
+    pass.set_bind_group(0, &bind_group, &[]);
+    pass.dispatch_workgroups(0, 0, 0);
+    drop(pass);
+    gpu.queue().submit([encoder.finish()]);
+    gpu.finish().ok()
+}
