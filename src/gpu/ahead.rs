@@ -28,27 +28,31 @@ pub(crate) struct Job {
     pub bindings: Vec<(u64, Option<TextureFormat>)>,
 }
 
-/// Translates `jobs`; `dispatch` dispatches one of them on `gpu` with no workgroups, and waits.
-pub(crate) fn compile<E: Send>(gpu: &Gpu, jobs: &[Job], dispatch: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
+/// Has lavapipe translate `jobs`; `dispatch` dispatches one of them on `gpu` with no workgroups, and waits. Other drivers have
+/// done so when they made the pipeline.
+pub(crate) fn compile<E>(gpu: &Gpu, jobs: &[Job], dispatch: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
+    if !lavapipe::is_named(&gpu.info().driver) {
+        return Ok(());
+    }
     let next = AtomicUsize::new(0);
     let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|job| *job < jobs.len());
     let helpers = (rayon::current_num_threads() - 1).min(MOST_HELPERS);
     let started = Instant::now();
-    std::thread::scope(|scope| {
-        let mut helping = !lavapipe::is_named(&gpu.info().driver);
+    let helped = std::thread::scope(|scope| {
+        let mut helped = false;
         while let Some(job) = take() {
             dispatch(job)?;
-            if !helping && started.elapsed() > PATIENCE {
-                helping = true;
+            if !helped && started.elapsed() > PATIENCE {
+                helped = true;
                 let left = jobs.len().saturating_sub(next.load(Ordering::Relaxed));
                 for _ in 0..helpers.min(left) {
                     scope.spawn(|| help(gpu, jobs, take));
                 }
             }
         }
-        Ok(())
+        Ok(helped)
     })?;
-    (0..jobs.len()).try_for_each(dispatch)
+    if helped { (0..jobs.len()).try_for_each(dispatch) } else { Ok(()) }
 }
 
 /// Takes jobs until none is left. What goes wrong here is left to the program's device.

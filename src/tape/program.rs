@@ -480,9 +480,7 @@ fn compile_steps(
             Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
         .collect::<Result<_, Error>>()?;
-    if target.software {
-        gpu::ahead::compile(gpu, &jobs, |step| steps[step].dispatch_nothing(gpu))?;
-    }
+    gpu::ahead::compile(gpu, &jobs, |step| steps[step].dispatch_nothing(gpu))?;
     Ok(steps)
 }
 
