@@ -13,7 +13,7 @@ use wgpu::TextureFormat;
 /// How long the program's device goes on alone: loading all pipelines of a training step from the cache takes less.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Devices beside the program's. Each takes some hundred megabytes while it translates.
+/// Devices beside the program's; about 25 kernels of a training step take long.
 const MOST_HELPERS: usize = 7;
 
 /// Bytes of what helpers bind in place of tensors: three rows of the widest texels, and any uniform buffer.
