@@ -5,7 +5,7 @@
 //! workgroups. Where that takes long, because the cache has none of them yet, helpers dispatch some on devices of their own,
 //! and the program's device finds these in the cache.
 
-use super::{Gpu, GpuOptions, Kernel, Specialization, TensorBuffer, lavapipe, texels};
+use super::{Error, Gpu, GpuOptions, Kernel, Specialization, TensorBuffer, lavapipe, texels};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use wgpu::TextureFormat;
@@ -31,7 +31,7 @@ pub(crate) struct Job {
 /// Has lavapipe translate `jobs`; `dispatch` dispatches one of them on `gpu` with no workgroups, and waits. Other drivers have
 /// done so when they made the pipeline.
 pub(crate) fn compile<E>(gpu: &Gpu, jobs: &[Job], dispatch: impl Fn(usize) -> Result<(), E>) -> Result<(), E> {
-    if !lavapipe::is_named(&gpu.info().driver) {
+    if !lavapipe::runs(gpu.info()) {
         return Ok(());
     }
     let next = AtomicUsize::new(0);
@@ -66,14 +66,14 @@ fn help(gpu: &Gpu, jobs: &[Job], take: impl Fn() -> Option<usize>) {
     let Ok(own) = Gpu::open(&options) else { return };
     let mut stand_ins = Vec::new();
     while let Some(job) = take() {
-        if dispatch_nothing(&own, &jobs[job], &mut stand_ins).is_none() {
+        if translate(&own, &jobs[job], &mut stand_ins).is_none() {
             return;
         }
     }
 }
 
-/// Dispatches `job` with no workgroups, bound to `stand_ins`, and waits; `None` where something fails.
-pub(crate) fn dispatch_nothing(gpu: &Gpu, job: &Job, stand_ins: &mut Vec<TensorBuffer>) -> Option<()> {
+/// Translates `job`, bound to `stand_ins`; `None` where something fails.
+pub(crate) fn translate(gpu: &Gpu, job: &Job, stand_ins: &mut Vec<TensorBuffer>) -> Option<()> {
     while stand_ins.len() < job.bindings.len() {
         stand_ins.push(gpu.tensor_buffer("stand-in", STAND_IN).ok()?);
     }
@@ -112,12 +112,21 @@ pub(crate) fn dispatch_nothing(gpu: &Gpu, job: &Job, stand_ins: &mut Vec<TensorB
         layout: &pipeline.get_bind_group_layout(0),
         entries: &entries,
     });
+    dispatch_nothing(gpu, &pipeline, &bind_group).ok()
+}
+
+/// Has the driver do all that a dispatch takes but its work, and waits.
+pub(crate) fn dispatch_nothing(
+    gpu: &Gpu,
+    pipeline: &wgpu::ComputePipeline,
+    bind_group: &wgpu::BindGroup,
+) -> Result<(), Error> {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let mut pass = encoder.begin_compute_pass(&Default::default());
-    pass.set_pipeline(&pipeline);
-    pass.set_bind_group(0, &bind_group, &[]);
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(0, bind_group, &[]);
     pass.dispatch_workgroups(0, 0, 0);
     drop(pass);
     gpu.queue().submit([encoder.finish()]);
-    gpu.finish().ok()
+    gpu.finish()
 }

@@ -105,11 +105,7 @@ impl Gpu {
         let info = adapter.get_info();
         let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
         let software = tiles == Tiles::Software;
-        // By its driver too: one that passes commands on to another machine may carry the name of the adapter there.
-        let aliases = cfg!(target_os = "linux")
-            && info.backend == wgpu::Backend::Vulkan
-            && lavapipe::is_named(&info.name)
-            && lavapipe::is_named(&info.driver);
+        let aliases = cfg!(target_os = "linux") && lavapipe::runs(&info) && info.backend == wgpu::Backend::Vulkan;
         let texels = software && aliases && options.texels.unwrap_or_else(lavapipe::gains_by_texels);
         // The last for images of two numbers a texel.
         let features = adapter.features()

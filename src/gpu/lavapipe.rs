@@ -7,9 +7,10 @@ pub const VECTOR_WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
 /// The number of threads that lavapipe starts.
 pub const THREADS: &str = "LP_NUM_THREADS";
 
-/// Whether an adapter of this name is lavapipe's.
-pub fn is_named(adapter: &str) -> bool {
-    adapter.to_lowercase().contains("llvmpipe")
+/// Whether lavapipe runs this adapter. By its driver too: one that passes commands on to another machine may carry the name of
+/// the adapter there.
+pub fn runs(info: &wgpu::AdapterInfo) -> bool {
+    [&info.name, &info.driver].iter().all(|name| name.to_lowercase().contains("llvmpipe"))
 }
 
 /// Lets lavapipe use all of AVX-512: of itself it stops at 256 bits. A training step takes about three quarters of the time

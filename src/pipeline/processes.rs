@@ -72,7 +72,7 @@ impl Processes {
     /// are set already, and one everywhere else.
     pub fn count(&self, gpu: &Gpu, groups: usize) -> usize {
         let chosen = self.count.unwrap_or_else(|| {
-            let software = lavapipe::is_named(&gpu.info().name);
+            let software = lavapipe::runs(gpu.info());
             if software && std::env::var_os(lavapipe::THREADS).is_none() { cores() } else { 1 }
         });
         chosen.clamp(1, groups.max(1))

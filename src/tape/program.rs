@@ -281,7 +281,7 @@ impl Program {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in &self.steps {
-            step.record(&mut pass, step.workgroups);
+            step.record(&mut pass);
         }
     }
 
@@ -312,7 +312,7 @@ impl Program {
                 label: None,
                 timestamp_writes: Some(timestamps.writes(index as u32)),
             });
-            step.record(&mut pass, step.workgroups);
+            step.record(&mut pass);
         }
         timestamps.resolve(&mut encoder);
         self.gpu.queue().submit([encoder.finish()]);
@@ -370,18 +370,11 @@ impl Program {
 }
 
 impl Step {
-    fn record(&self, pass: &mut wgpu::ComputePass, [x, y, z]: [u32; 3]) {
+    fn record(&self, pass: &mut wgpu::ComputePass) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
+        let [x, y, z] = self.workgroups;
         pass.dispatch_workgroups(x, y, z);
-    }
-
-    /// Has the driver do all that a dispatch takes but its work, and waits.
-    fn dispatch_nothing(&self, gpu: &Gpu) -> Result<(), gpu::Error> {
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        self.record(&mut encoder.begin_compute_pass(&Default::default()), [0; 3]);
-        gpu.queue().submit([encoder.finish()]);
-        gpu.finish()
     }
 }
 
@@ -480,7 +473,9 @@ fn compile_steps(
             Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
         .collect::<Result<_, Error>>()?;
-    gpu::ahead::compile(gpu, &jobs, |step| steps[step].dispatch_nothing(gpu))?;
+    gpu::ahead::compile(gpu, &jobs, |step| {
+        gpu::ahead::dispatch_nothing(gpu, &steps[step].pipeline, &steps[step].bind_group)
+    })?;
     Ok(steps)
 }
 
@@ -558,7 +553,7 @@ mod tests {
                     let texels = texels(gpu, &dispatch, &places);
                     dispatch.specialization.texels = texels.keys().copied().collect();
                     let job = job(&dispatch, &places, &texels);
-                    let done = gpu::ahead::dispatch_nothing(gpu, &job, &mut stand_ins);
+                    let done = gpu::ahead::translate(gpu, &job, &mut stand_ins);
                     assert!(done.is_some(), "{} ({}:{})", node.op.name(), dispatch.kernel.file, dispatch.entry);
                 }
             }
