@@ -42,8 +42,8 @@ const STAGED: u32 = 1u; // PARTS · SUMS · LANES where there are several parts,
 
 @group(0) @binding(3) var<storage, read_write> grad_weights: array<vec4f>;
 
-@group(0) @binding(3) var<storage, read_write> weights: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> velocity: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> weights: array<vec4f>; // in place
+@group(0) @binding(4) var<storage, read_write> velocity: array<vec4f>; // in place
 @group(0) @binding(5) var<storage, read> rates: array<f32>;
 @group(0) @binding(6) var<storage, read> scale: array<f32>;
 

@@ -14,8 +14,8 @@
 const ELEMENTS: u32 = 1u;
 const LANES: u32 = 64u;
 
-@group(0) @binding(0) var<storage, read_write> weights: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> velocity: array<vec4f>;
+@group(0) @binding(0) var<storage, read_write> weights: array<vec4f>; // in place
+@group(0) @binding(1) var<storage, read_write> velocity: array<vec4f>; // in place
 @group(0) @binding(2) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(3) var<storage, read> rates: array<f32>;
 @group(0) @binding(4) var<storage, read> scale: array<f32>;

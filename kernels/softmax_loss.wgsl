@@ -85,7 +85,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     }
 }
 
-@group(0) @binding(0) var<storage, read_write> gradient: array<vec4f>;
+@group(0) @binding(0) var<storage, read_write> gradient: array<vec4f>; // in place
 @group(0) @binding(2) var<storage, read> normaliser: array<vec4f>;
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read> upstream: array<f32>;

@@ -1,6 +1,7 @@
 //! The bindings that a kernel's text declares, and the accesses to them.
 
 use super::Kernel;
+use std::collections::BTreeSet;
 
 /// A `@binding(N) var<…> name: array<…>;` line.
 pub(super) struct Binding<'a> {
@@ -9,6 +10,8 @@ pub(super) struct Binding<'a> {
     pub element: &'a str,
     /// `storage`, `storage, read`, `storage, read_write` or `uniform`.
     pub space: &'a str,
+    /// Whether its comment says `in place`: an invocation reads an element before it writes it, and no other touches it.
+    pub in_place: bool,
 }
 
 /// The storage or uniform array that `line` declares, alone and in whole: with `@binding` and a literal number in front.
@@ -28,12 +31,40 @@ pub(super) fn declaration(line: &str) -> Option<Binding<'_>> {
         name: name.trim(),
         element: element[..end].trim_end_matches('>').trim(),
         space,
+        in_place: line.contains("// in place"),
     })
 }
 
 /// The bindings that `kernel` declares.
 pub(super) fn bindings(kernel: &Kernel) -> impl Iterator<Item = Binding<'static>> {
     kernel.shared.iter().chain([&kernel.source]).flat_map(|text| text.lines()).filter_map(declaration)
+}
+
+/// The bindings that `entry` of `kernel` uses, itself or in functions that it calls.
+pub(super) fn used(kernel: &Kernel, entry: &str) -> impl Iterator<Item = Binding<'static>> {
+    // Words of each function, which ends with the first line that is a lone bracket.
+    let mut functions: Vec<(&str, BTreeSet<&str>)> = Vec::new();
+    let mut inside = false;
+    for line in kernel.shared.iter().chain([&kernel.source]).flat_map(|text| text.lines()) {
+        if let Some((name, _)) = line.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
+            functions.push((name, BTreeSet::new()));
+            inside = true;
+        }
+        if let Some((_, words)) = functions.last_mut().filter(|_| inside) {
+            words.extend(code_of(line).split(|c| !is_word(c)));
+        }
+        inside &= line != "}";
+    }
+    let mut words = BTreeSet::from([entry]);
+    let mut known = 0;
+    while words.len() > known {
+        known = words.len();
+        let called = functions.iter().filter(|(name, _)| words.contains(name));
+        let inner: Vec<&str> = called.flat_map(|(_, inner)| inner.iter().copied()).collect();
+        words.extend(inner);
+    }
+    let used: BTreeSet<String> = words.into_iter().map(String::from).collect();
+    bindings(kernel).filter(move |binding| used.contains(binding.name))
 }
 
 /// `line` without its comment.
@@ -44,12 +75,13 @@ fn code_of(line: &str) -> &str {
 /// What stands before and after the index of an access, in place of `name[` and `]`.
 pub(super) type Access = (String, &'static str);
 
-/// `text` with each `name[index]` whose name `rewritten` knows as `before index after`.
+/// `text` with each `name[index]` whose name `rewritten` knows as `before index after`. `rewritten` is also told whether the
+/// access begins a statement, and so is a store.
 ///
 /// # Panics
 /// When such a name is used other than by indexing it: a mistake in the kernel `file`, which the test of its operation
 /// shows.
-pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str) -> Option<Access>) -> String {
+pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str, bool) -> Option<Access>) -> String {
     let mut out = String::new();
     // What closes each bracket that is open.
     let mut brackets = Vec::new();
@@ -60,7 +92,8 @@ pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str) -> Option
             let rest = &code[at..];
             let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
             if word > 0 {
-                let access = rewritten(&rest[..word]).filter(|_| !code[..at].ends_with('.'));
+                let stored = code[..at].trim().is_empty();
+                let access = rewritten(&rest[..word], stored).filter(|_| !code[..at].ends_with('.'));
                 at += word;
                 let Some((before, after)) = access else {
                     out.push_str(&rest[..word]);

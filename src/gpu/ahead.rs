@@ -5,10 +5,9 @@
 //! workgroups. Where that takes long, because the cache has none of them yet, helpers dispatch some on devices of their own,
 //! and the program's device finds these in the cache.
 
-use super::{Error, Gpu, GpuOptions, Kernel, Specialization, TensorBuffer, lavapipe, texels};
+use super::{Error, Gpu, GpuOptions, Image, Kernel, Specialization, TensorBuffer, lavapipe, texels};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use wgpu::TextureFormat;
 
 /// How long the program's device goes on alone: loading all pipelines of a training step from the cache takes less.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -24,8 +23,10 @@ pub(crate) struct Job {
     pub kernel: &'static Kernel,
     pub entry: &'static str,
     pub specialization: Specialization,
-    /// Bytes at each binding, and the format where it is an image.
-    pub bindings: Vec<(u64, Option<TextureFormat>)>,
+    /// Bytes of the array at each binding.
+    pub arrays: Vec<u64>,
+    /// Images that some of them are read as.
+    pub images: Vec<Image>,
 }
 
 /// Has lavapipe translate `jobs`; `dispatch` dispatches one of them on `gpu` with no workgroups, and waits. Other drivers have
@@ -74,44 +75,23 @@ fn help(gpu: &Gpu, jobs: &[Job], take: impl Fn() -> Option<usize>) {
 
 /// Translates `job`, bound to `stand_ins`; `None` where something fails.
 pub(crate) fn translate(gpu: &Gpu, job: &Job, stand_ins: &mut Vec<TensorBuffer>) -> Option<()> {
-    while stand_ins.len() < job.bindings.len() {
+    while stand_ins.len() < job.arrays.len() {
         stand_ins.push(gpu.tensor_buffer("stand-in", STAND_IN).ok()?);
     }
     let pipeline = gpu.pipeline(job.kernel, job.entry, &job.specialization).ok()?;
-    let mut views = Vec::new();
-    for (stand_in, (bytes, format)) in stand_ins.iter().zip(&job.bindings) {
-        views.push(match format {
-            Some(format) => {
-                let row = u64::from(texels::ROW) * u64::from(format.block_copy_size(None)?);
-                // The code depends on whether an image's height is a power of two.
-                let rows = if bytes.div_ceil(row).is_power_of_two() { 2 } else { 3 };
-                Some(stand_in.texels(gpu, *format, 0..rows * row)?)
-            }
-            None => None,
-        });
-    }
-    let entries: Vec<_> = stand_ins
-        .iter()
-        .zip(&views)
-        .enumerate()
-        .zip(&job.bindings)
-        .map(|((binding, (stand_in, view)), (bytes, _))| wgpu::BindGroupEntry {
-            binding: binding as u32,
-            resource: match view {
-                Some(view) => wgpu::BindingResource::TextureView(view),
-                None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: stand_in,
-                    offset: 0,
-                    size: wgpu::BufferSize::new((*bytes).min(STAND_IN)),
-                }),
-            },
-        })
-        .collect();
-    let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &entries,
+    let view = |image: &Image| {
+        let row = u64::from(texels::ROW) * u64::from(image.format.block_copy_size(None)?);
+        // The code depends on whether an image's height is a power of two.
+        let rows = if job.arrays[image.array].div_ceil(row).is_power_of_two() { 2 } else { 3 };
+        stand_ins[image.array].texels(gpu, image.format, 0..rows * row)
+    };
+    let images: Vec<_> = job.images.iter().map(|image| Some((*image, view(image)?))).collect::<Option<_>>()?;
+    let arrays = stand_ins.iter().zip(&job.arrays).map(|(buffer, bytes)| wgpu::BufferBinding {
+        buffer,
+        offset: 0,
+        size: wgpu::BufferSize::new((*bytes).min(STAND_IN)),
     });
+    let bind_group = gpu.bind_group("stand-ins", &pipeline, arrays, &images).ok()?;
     dispatch_nothing(gpu, &pipeline, &bind_group).ok()
 }
 

@@ -12,7 +12,8 @@
 //!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup;
 //! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
 //!    ([`super::nets`]). Kernels are written for one net and never see it;
-//! 6. arrays that are only read may be bound as images, and each access to them is a load of a texel ([`super::texels`]).
+//! 6. arrays may be read as images, each load that of a texel: those that are only read, and those whose declaration says
+//!    `// in place` ([`super::texels`]).
 
 use super::{nets, texels};
 use std::fmt::Write;
@@ -67,7 +68,7 @@ pub struct Specialization {
     /// Bytes from one net's copy of `@binding(0)`, `@binding(1)`, … to the next net's; `None` for what all nets share.
     /// Empty for one net, whose text has no net index.
     pub net_strides: Vec<Option<u64>>,
-    /// Numbers of the bindings that are read as images.
+    /// Numbers of the images that arrays are read as.
     pub texels: Vec<usize>,
 }
 
@@ -106,12 +107,11 @@ impl Specialization {
         self
     }
 
-    /// Numbers and formats of the bindings that may be read as images: arrays that `kernel`, one of this crate's, only
-    /// reads and that are no uniform buffers.
-    pub(crate) fn readable_as_texels(&self, kernel: &Kernel) -> Vec<(usize, wgpu::TextureFormat)> {
+    /// Images that arrays may be read as by `entry` of `kernel`, one of this crate's, where they are no uniform buffers.
+    pub(crate) fn readable_as_texels(&self, kernel: &Kernel, entry: &str) -> Vec<texels::Image> {
         let stored = |name: &str| self.uniforms.iter().all(|(uniform, _)| *uniform != name);
-        let readable = texels::readable(kernel).filter(|(binding, _)| kernel.own && stored(binding.name));
-        readable.map(|(binding, format)| (binding.number, format)).collect()
+        let readable = texels::readable(kernel, entry).filter(|(binding, _)| kernel.own && stored(binding.name));
+        readable.map(|(_, image)| image).collect()
     }
 }
 

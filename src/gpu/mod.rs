@@ -25,4 +25,5 @@ pub use pipeline::PipelineKey;
 pub(crate) use staging::read_buffer;
 pub use staging::{ReadbackRing, UploadRing};
 pub use tensor_buffer::TensorBuffer;
+pub(crate) use texels::{BoundImage, Image};
 pub use timing::{Meter, Timestamps};

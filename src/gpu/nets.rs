@@ -62,7 +62,7 @@ pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) ->
         );
     }
     let text = with_net_of_entry_points(file, text);
-    let moved = accesses::rewrite(file, &text, |name| {
+    let moved = accesses::rewrite(file, &text, |name, _| {
         lengths.get(name).map(|length| (format!("{name}[{NET} * {length}u + ("), ")]"))
     });
     format!("var<private> {NET}: u32;\n{moved}")

@@ -9,10 +9,11 @@
 //! loads of its words, one a lane, that make the loop over a buffer.
 //!
 //! A kernel is written for buffers. Here its text gets the images: the declaration of an array that it only reads becomes
-//! one of an image with rows of [`ROW`] texels, and each access `name[i]` becomes `texel_of_name(i)`.
+//! one of an image with rows of [`ROW`] texels, and each access `name[i]` becomes `texel_of_name(i)`. An array that is
+//! written in place, as its declaration's comment says, has an image beside, for the loads.
 
-use super::Kernel;
 use super::accesses::{self, Binding};
+use super::{Error, Gpu, Kernel};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use wgpu::TextureFormat;
@@ -32,39 +33,100 @@ fn format_of(element: &str) -> Option<(TextureFormat, &'static str)> {
     }
 }
 
-/// The bindings of `kernel` that may be read as images, with their formats: arrays that it only reads, whose number no
-/// other entry point uses for something else.
-pub(super) fn readable(kernel: &Kernel) -> impl Iterator<Item = (Binding<'static>, TextureFormat)> {
-    let mut declared = BTreeMap::new();
-    for binding in accesses::bindings(kernel) {
-        declared.entry(binding.number).or_insert_with(Vec::new).push(binding);
-    }
-    let alone = declared.into_values().filter(|bindings| bindings.len() == 1).flatten();
-    let read = alone.filter(|binding| binding.space == "storage, read");
-    read.filter_map(|binding| format_of(binding.element).map(|(format, _)| (binding, format)))
+/// From the number of an array that is written in place to that of its image.
+const BESIDE: usize = 16;
+
+/// An array that a kernel reads as an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// Number of the array's binding.
+    pub array: usize,
+    /// Number of the image's: the same where the kernel only reads the array, and otherwise one beside.
+    pub number: usize,
+    /// What its texels are.
+    pub format: TextureFormat,
 }
 
-/// `text` with the arrays of `bindings`, by number, read as images.
+/// An image with what it shows.
+pub(crate) type BoundImage = (Image, wgpu::TextureView);
+
+impl Gpu {
+    /// Binds the `arrays` of a dispatch by number, but for those in whose place are `images`, and the images.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] where `pipeline` declares other bindings.
+    pub(crate) fn bind_group<'a>(
+        &self,
+        label: &str,
+        pipeline: &wgpu::ComputePipeline,
+        arrays: impl Iterator<Item = wgpu::BufferBinding<'a>>,
+        images: &[BoundImage],
+    ) -> Result<wgpu::BindGroup, Error> {
+        let arrays = arrays.enumerate().filter(|(array, _)| images.iter().all(|(image, _)| image.number != *array));
+        let arrays = arrays.map(|(array, buffer)| (array, wgpu::BindingResource::Buffer(buffer)));
+        let images = images.iter().map(|(image, view)| (image.number, wgpu::BindingResource::TextureView(view)));
+        let entries: Vec<_> = arrays
+            .chain(images)
+            .map(|(number, resource)| wgpu::BindGroupEntry { binding: number as u32, resource })
+            .collect();
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let bind_group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(bind_group),
+            Some(error) => Err(Error::Kernel { kernel: label.into(), reason: error.to_string() }),
+        }
+    }
+}
+
+/// The image that `binding` may be read as: where it is only read, or written in place.
+fn image_of(binding: &Binding<'_>) -> Option<(Image, &'static str)> {
+    let (format, name) = format_of(binding.element)?;
+    let number = match binding.space {
+        "storage, read" => binding.number,
+        "storage, read_write" if binding.in_place => binding.number + BESIDE,
+        _ => return None,
+    };
+    Some((Image { array: binding.number, number, format }, name))
+}
+
+/// The arrays that `entry` of `kernel` uses and that may be read as images.
+pub(super) fn readable(kernel: &Kernel, entry: &str) -> impl Iterator<Item = (Binding<'static>, Image)> {
+    accesses::used(kernel, entry).filter_map(|binding| image_of(&binding).map(|(image, _)| (binding, image)))
+}
+
+/// `text` with the arrays whose images have these `numbers` read as such.
 ///
 /// # Panics
 /// When such an array is used other than by indexing it: a mistake in the kernel `file`.
-pub(super) fn with_texels(file: &str, text: &str, bindings: &[usize]) -> String {
+pub(super) fn with_texels(file: &str, text: &str, numbers: &[usize]) -> String {
     let image = |line| {
-        let read = accesses::declaration(line).filter(|binding| binding.space == "storage, read")?;
-        let (_, format) = format_of(read.element).filter(|_| bindings.contains(&read.number))?;
-        Some((read, format))
+        let binding = accesses::declaration(line)?;
+        let (image, format) = image_of(&binding).filter(|(image, _)| numbers.contains(&image.number))?;
+        Some((binding, image, format))
     };
-    let names: Vec<&str> = text.lines().filter_map(image).map(|(binding, _)| binding.name).collect();
-    let read = |name: &str| names.contains(&name).then(|| (format!("texel_of_{name}("), ")"));
+    let in_place: BTreeMap<&str, bool> =
+        text.lines().filter_map(image).map(|(binding, ..)| (binding.name, binding.in_place)).collect();
+    let read = |name: &str, stored: bool| {
+        let loaded = in_place.get(name).is_some_and(|in_place| !(*in_place && stored));
+        loaded.then(|| (format!("texel_of_{name}("), ")"))
+    };
     let mut out = String::new();
     let mut functions = String::new();
     for line in accesses::rewrite(file, text, read).lines() {
-        let Some((Binding { number, name, element, .. }, format)) = image(line) else {
+        let Some((Binding { name, element, .. }, Image { array, number, .. }, format)) = image(line) else {
             out.push_str(line);
             out.push('\n');
             continue;
         };
-        let _ = writeln!(out, "@group(0) @binding({number}) var {name}: texture_storage_2d<{format}, read>;");
+        if number != array {
+            out.push_str(line);
+            out.push('\n');
+        }
+        let _ = writeln!(out, "@group(0) @binding({number}) var image_of_{name}: texture_storage_2d<{format}, read>;");
         let parts = match element {
             "f32" | "u32" => ".x",
             "vec2f" => ".xy",
@@ -72,7 +134,7 @@ pub(super) fn with_texels(file: &str, text: &str, bindings: &[usize]) -> String 
         };
         let _ = writeln!(
             functions,
-            "fn texel_of_{name}(i: u32) -> {element} {{ return textureLoad({name}, vec2u(i % {ROW}u, i / {ROW}u)){parts}; }}"
+            "fn texel_of_{name}(i: u32) -> {element} {{ return textureLoad(image_of_{name}, vec2u(i % {ROW}u, i / {ROW}u)){parts}; }}"
         );
     }
     out + &functions
@@ -88,26 +150,46 @@ mod tests {
         "@group(0) @binding(0) var<storage, read> x: array<vec4f>; // images\n\
          @group(0) @binding(1) var<storage, read> at: array<u32>;\n\
          @group(0) @binding(2) var<storage, read> rates: array<f32>;\n\
-         @group(0) @binding(3) var<storage, read_write> total: array<vec4f>;\n\
-         fn helper(i: u32) -> f32 { return x[i].x; } // not x[0]\n\
+         @group(0) @binding(3) var<storage, read_write> total: array<vec4f>; // in place\n\
+         @group(0) @binding(0) var<storage, read> other: array<u32>;\n\
+         fn helper(i: u32) -> f32 {\n\
+         \x20   return x[i].x; // not other[0]\n\
+         }\n\
          @compute @workgroup_size(1)\n\
          fn sum(@builtin(workgroup_id) tile: vec3u) {\n\
-         \x20   total[tile.x] = vec4f(helper(at[min(at[tile.x], 3u)]) * rates[0]);\n\
+         \x20   total[tile.x] = total[tile.x] + vec4f(helper(at[min(at[tile.x], 3u)]) * rates[0]);\n\
+         }\n\
+         @compute @workgroup_size(1)\n\
+         fn store(@builtin(workgroup_id) tile: vec3u) {\n\
+         \x20   total[tile.x] = vec4f(f32(other[tile.x]));\n\
          }\n",
         &[],
     );
 
+    fn image(array: usize, number: usize, format: TextureFormat) -> Image {
+        Image { array, number, format }
+    }
+
     #[test]
-    fn arrays_that_are_only_read_become_images() {
-        let found: Vec<_> = readable(&SAMPLE).map(|(binding, format)| (binding.number, format)).collect();
-        assert_eq!(found, [(0, TextureFormat::Rgba32Float), (1, TextureFormat::R32Uint), (2, TextureFormat::R32Float)]);
-        let text = SAMPLE.specialize(&Specialization { texels: vec![0, 1, 2], ..Specialization::default() });
+    fn arrays_that_an_entry_point_only_reads_or_writes_in_place_have_images() {
+        let of_sum: Vec<_> = readable(&SAMPLE, "sum").map(|(_, image)| image).collect();
+        let expected = [
+            image(0, 0, TextureFormat::Rgba32Float),
+            image(1, 1, TextureFormat::R32Uint),
+            image(2, 2, TextureFormat::R32Float),
+            image(3, 3 + BESIDE, TextureFormat::Rgba32Float),
+        ];
+        assert_eq!(of_sum, expected);
+        let text =
+            SAMPLE.specialize(&Specialization { texels: vec![0, 1, 2, 3 + BESIDE], ..Specialization::default() });
         for line in [
-            "@group(0) @binding(0) var x: texture_storage_2d<rgba32float, read>;",
-            "@group(0) @binding(1) var at: texture_storage_2d<r32uint, read>;",
-            "@group(0) @binding(2) var rates: texture_storage_2d<r32float, read>;",
-            "fn helper(i: u32) -> f32 { return texel_of_x(i).x; } // not x[0]",
-            "    total[tile.x] = vec4f(helper(texel_of_at(min(texel_of_at(tile.x), 3u))) * texel_of_rates(0));",
+            "@group(0) @binding(0) var image_of_x: texture_storage_2d<rgba32float, read>;",
+            "@group(0) @binding(1) var image_of_at: texture_storage_2d<r32uint, read>;",
+            "@group(0) @binding(2) var image_of_rates: texture_storage_2d<r32float, read>;",
+            "@group(0) @binding(3) var<storage, read_write> total: array<vec4f>; // in place",
+            "@group(0) @binding(19) var image_of_total: texture_storage_2d<rgba32float, read>;",
+            "    return texel_of_x(i).x; // not other[0]",
+            "    total[tile.x] = texel_of_total(tile.x) + vec4f(helper(texel_of_at(min(texel_of_at(tile.x), 3u))) * texel_of_rates(0));",
         ] {
             assert!(text.lines().any(|found| found == line), "no line `{line}` in:\n{text}");
         }

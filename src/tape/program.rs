@@ -1,8 +1,8 @@
 //! A tape compiled for a device: buffers, pipelines and bind groups made once, replayed each step.
 
 use super::{Dispatch, Error, MemoryPlan, Operand, Origin, Store, Tape, TensorType, Var, nets, plan};
-use crate::gpu::{self, Gpu, TensorBuffer, Timestamps};
-use std::collections::{BTreeMap, HashMap};
+use crate::gpu::{self, BoundImage, Gpu, Image, TensorBuffer, Timestamps};
+use std::collections::HashMap;
 use wgpu::BufferUsages;
 
 /// Bytes of guard words on each side of a tensor in a guarded program: the offset alignment of storage bindings.
@@ -422,16 +422,15 @@ fn compile_steps(
                     }
                 })
                 .collect();
-            let texels = texels(gpu, &dispatch, &places);
-            dispatch.specialization.texels = texels.keys().copied().collect();
+            let images = images(gpu, &mut dispatch, &places);
             // An operation's arithmetic is booked once, on its first dispatch, whatever share of it the others do.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
             let operation = format!("{} {}", node.op.name(), dims.join("×"));
-            planned.push((index, operation, dispatch, (places, texels), std::mem::take(&mut flops_left)));
+            planned.push((index, operation, dispatch, (places, images), std::mem::take(&mut flops_left)));
         }
     }
     let jobs: Vec<gpu::ahead::Job> =
-        planned.iter().map(|(_, _, dispatch, (places, texels), _)| job(dispatch, places, texels)).collect();
+        planned.iter().map(|(_, _, dispatch, (places, images), _)| job(dispatch, places, images)).collect();
     use rayon::prelude::*;
     let pipelines: Vec<Result<wgpu::ComputePipeline, gpu::Error>> = planned
         .par_iter()
@@ -440,35 +439,17 @@ fn compile_steps(
     let steps: Vec<Step> = planned
         .into_iter()
         .zip(pipelines)
-        .map(|((node, operation, dispatch, (places, texels), flops), pipeline)| {
+        .map(|((node, operation, dispatch, (places, images), flops), pipeline)| {
             let pipeline = pipeline?;
             let label = format!("{operation} ({}:{})", dispatch.kernel.file, dispatch.entry);
             // The tail guard is inside the binding: hardware discards writes past a binding's end, which would hide them.
             let tail = if options.guarded { GUARD_BYTES } else { 0 };
-            let entries: Vec<wgpu::BindGroupEntry> = places
-                .iter()
-                .enumerate()
-                .map(|(binding, place)| wgpu::BindGroupEntry {
-                    binding: binding as u32,
-                    resource: match texels.get(&binding) {
-                        Some((_, view)) => wgpu::BindingResource::TextureView(view),
-                        None => wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                            buffer: &place.buffer,
-                            offset: place.offset,
-                            size: wgpu::BufferSize::new(place.bytes + if place.offset > 0 { tail } else { 0 }),
-                        }),
-                    },
-                })
-                .collect();
-            let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-            let bind_group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(&label),
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &entries,
+            let arrays = places.iter().map(|place| wgpu::BufferBinding {
+                buffer: &place.buffer,
+                offset: place.offset,
+                size: wgpu::BufferSize::new(place.bytes + if place.offset > 0 { tail } else { 0 }),
             });
-            if let Some(error) = pollster::block_on(scope.pop()) {
-                return Err(gpu::Error::Kernel { kernel: label, reason: error.to_string() }.into());
-            }
+            let bind_group = gpu.bind_group(&label, &pipeline, arrays, &images)?;
             let bytes = places.iter().map(|place| place.bytes).sum();
             Ok(Step { node, label, pipeline, bind_group, workgroups: dispatch.workgroups, flops, bytes })
         })
@@ -480,31 +461,29 @@ fn compile_steps(
 }
 
 /// What a device needs to know to compile `dispatch` ahead.
-fn job(dispatch: &Dispatch, places: &[Placed], texels: &Texels) -> gpu::ahead::Job {
-    let format = |binding| texels.get(&binding).map(|(format, _)| *format);
+fn job(dispatch: &Dispatch, places: &[Placed], images: &[BoundImage]) -> gpu::ahead::Job {
     gpu::ahead::Job {
         kernel: dispatch.kernel,
         entry: dispatch.entry,
         specialization: dispatch.specialization.clone(),
-        bindings: places.iter().enumerate().map(|(binding, place)| (place.bytes, format(binding))).collect(),
+        arrays: places.iter().map(|place| place.bytes).collect(),
+        images: images.iter().map(|(image, _)| *image).collect(),
     }
 }
 
-/// Images, with their formats, by binding.
-type Texels = BTreeMap<usize, (wgpu::TextureFormat, wgpu::TextureView)>;
-
-/// Images of the tensors that `dispatch` reads as such.
-fn texels(gpu: &Gpu, dispatch: &Dispatch, places: &[Placed]) -> Texels {
+/// Images of the tensors that `dispatch` may read as such, from here on told to.
+fn images(gpu: &Gpu, dispatch: &mut Dispatch, places: &[Placed]) -> Vec<BoundImage> {
     if !gpu.target().texels {
-        return BTreeMap::new();
+        return Vec::new();
     }
-    let readable = dispatch.specialization.readable_as_texels(dispatch.kernel).into_iter();
-    let images = readable.filter_map(|(binding, format)| {
-        // Another entry point of the kernel may bind more.
-        let Placed { buffer, offset, bytes } = places.get(binding)?;
-        Some((binding, (format, buffer.texels(gpu, format, *offset..*offset + *bytes)?)))
-    });
-    images.collect()
+    let readable = dispatch.specialization.readable_as_texels(dispatch.kernel, dispatch.entry).into_iter();
+    let view = |image: &Image| {
+        let Placed { buffer, offset, bytes } = &places[image.array];
+        buffer.texels(gpu, image.format, *offset..*offset + *bytes)
+    };
+    let images: Vec<_> = readable.filter_map(|image| Some((image, view(&image)?))).collect();
+    dispatch.specialization.texels = images.iter().map(|(image, _)| image.number).collect();
+    images
 }
 
 /// Copies a range to readable memory and waits for it.
@@ -550,9 +529,8 @@ mod tests {
                         Operand::Scratch(i) => scratch[*i].bytes(),
                     });
                     let places: Vec<_> = bytes.map(|bytes| allocate(gpu, "place", bytes, 0).unwrap()).collect();
-                    let texels = texels(gpu, &dispatch, &places);
-                    dispatch.specialization.texels = texels.keys().copied().collect();
-                    let job = job(&dispatch, &places, &texels);
+                    let images = images(gpu, &mut dispatch, &places);
+                    let job = job(&dispatch, &places, &images);
                     let done = gpu::ahead::translate(gpu, &job, &mut stand_ins);
                     assert!(done.is_some(), "{} ({}:{})", node.op.name(), dispatch.kernel.file, dispatch.entry);
                 }
