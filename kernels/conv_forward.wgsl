@@ -47,7 +47,7 @@ const FIRST_PART: u32 = 0u;
 @group(0) @binding(0) var<storage, read> images: array<vec4f>;
 @group(0) @binding(1) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4f>; // in place
 
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -119,10 +119,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
         for (var t = 0u; t < TURN; t++) { // unroll
             let o = first * 4u + (turn + t) / IMAGE_VECS;
             let n = (group.x * IMAGE_VECS + (turn + t) % IMAGE_VECS) * LANES + lane;
-            if (turn + t < SUMS && n < BATCH_VECS && o < OUT_CHANNELS) {
-                let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
-                out[row * BATCH_VECS + n] = select(sums[t], vec4f(0.0), vec4<bool>(RELU == 1u) & is_shut(sums[t]));
-            }
+            let inside = turn + t < SUMS && n < BATCH_VECS && o < OUT_CHANNELS;
+            let row = ((FIRST_PART + part) * OUT_CHANNELS + o) * positions + y * OUT_WIDTH + x;
+            let sum = select(sums[t], vec4f(0.0), vec4<bool>(RELU == 1u) & is_shut(sums[t]));
+            if (inside) { out[row * BATCH_VECS + n] = sum; } // all lanes
         }
         for (var s = 0u; s < LEFT; s++) { // unroll
             sums[s] = sums[s + TURN];

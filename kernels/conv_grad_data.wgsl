@@ -89,10 +89,9 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
         for (var t = 0u; t < TURN; t++) { // unroll
             let c = first + (turn + t) / IMAGE_VECS;
             let n = (group.x * IMAGE_VECS + (turn + t) % IMAGE_VECS) * LANES + lane;
-            if (turn + t < SUMS && n < BATCH_VECS && c < IN_CHANNELS) {
-                let row = (part * IN_CHANNELS + c) * positions + y * IN_WIDTH + x;
-                grad[row * BATCH_VECS + n] = plain_zeros(sums[t]);
-            }
+            let inside = turn + t < SUMS && n < BATCH_VECS && c < IN_CHANNELS;
+            let row = (part * IN_CHANNELS + c) * positions + y * IN_WIDTH + x;
+            if (inside) { grad[row * BATCH_VECS + n] = plain_zeros(sums[t]); } // all lanes
         }
         for (var s = 0u; s < LEFT; s++) { // unroll
             sums[s] = sums[s + TURN];

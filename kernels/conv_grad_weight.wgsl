@@ -153,9 +153,7 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) 
     store_bias(block, sums[TAP_TILE]);
     for (var turn = 0u; turn < TAP_TILE; turn += TURN) {
         for (var t = 0u; t < TURN; t++) { // unroll
-            if (stores_tap(block, turn + t)) {
-                grad_weights[index_of(block, turn + t)] = sums[t];
-            }
+            if (stores_tap(block, turn + t)) { grad_weights[index_of(block, turn + t)] = sums[t]; } // all lanes
         }
         for (var t = 0u; t < LEFT; t++) { // unroll
             sums[t] = sums[t + TURN];
@@ -174,13 +172,12 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) loc
     let decay = rates[2];
     for (var turn = 0u; turn < TAP_TILE; turn += TURN) {
         for (var t = 0u; t < TURN; t++) { // unroll
-            if (stores_tap(block, turn + t)) {
-                let i = index_of(block, turn + t);
-                let w = weights[i];
-                let v = next_velocity(velocity[i], sums[t], w, momentum, decay);
-                velocity[i] = v;
-                weights[i] = w - rate * v;
-            }
+            let stores = stores_tap(block, turn + t);
+            let i = select(0u, index_of(block, turn + t), stores);
+            let w = weights[i];
+            let v = next_velocity(velocity[i], sums[t], w, momentum, decay);
+            if (stores) { velocity[i] = v; } // all lanes
+            if (stores) { weights[i] = w - rate * v; } // all lanes
         }
         for (var t = 0u; t < LEFT; t++) { // unroll
             sums[t] = sums[t + TURN];

@@ -123,11 +123,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
                 best_code = select(best_code, vec4u(at), later);
             }
             let shut = is_shut(best);
-            if (turn + t < CHANNEL_VECS * 4u && image < BATCH_VECS && o < OUT_CHANNELS) {
-                let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
-                pooled[index] = select(best, vec4f(0.0), shut);
-                code[index] = pack_codes(select(best_code, vec4u(4u), shut));
-            }
+            let inside = turn + t < CHANNEL_VECS * 4u && image < BATCH_VECS && o < OUT_CHANNELS;
+            let index = (o * windows + p * POOLED_WIDTH + q) * BATCH_VECS + n;
+            if (inside) { pooled[index] = select(best, vec4f(0.0), shut); } // all lanes
+            if (inside) { code[index] = pack_codes(select(best_code, vec4u(4u), shut)); } // all lanes
         }
         for (var s = 0u; s < LEFT; s++) { // unroll
             sums[s] = sums[s + TURN * 4u];

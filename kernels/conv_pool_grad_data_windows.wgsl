@@ -41,7 +41,7 @@ const HELD: u32 = 9u; // CHANNELS · KERNEL_AREA / SUBGROUP, rounded up
 @group(0) @binding(0) var<storage, read> weights: array<vec2f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
 @group(0) @binding(2) var<storage, read> code: array<u32>;
-@group(0) @binding(3) var<storage, read_write> grad: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> grad: array<vec4f>; // in place
 
 // Adds one output channel to the patch of one input channel, sums[first …]. A function, because the time to compile one
 // grows with its length squared.

@@ -19,29 +19,29 @@ const LANES: u32 = 64u;
 @compute @workgroup_size(LANES)
 fn add(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { c[i] = a[i] + b[i]; }
+    if (i < ELEMENTS) { c[i] = a[i] + b[i]; } // all lanes
 }
 
 @compute @workgroup_size(LANES)
 fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { c[i] = a[i] * b[i]; }
+    if (i < ELEMENTS) { c[i] = a[i] * b[i]; } // all lanes
 }
 
 @compute @workgroup_size(LANES)
 fn relu(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { unary[i] = select(a[i], 0.0, is_shut(vec4f(a[i])).x); }
+    if (i < ELEMENTS) { unary[i] = select(a[i], 0.0, is_shut(vec4f(a[i])).x); } // all lanes
 }
 
 @compute @workgroup_size(LANES)
 fn relu_grad(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { c[i] = select(0.0, b[i], a[i] > 0.0); }
+    if (i < ELEMENTS) { c[i] = select(0.0, b[i], a[i] > 0.0); } // all lanes
 }
 
 @compute @workgroup_size(LANES)
 fn broadcast(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let i = linear_index(group, groups, lane, LANES);
-    if (i < ELEMENTS) { unary[i] = a[0]; }
+    if (i < ELEMENTS) { unary[i] = a[0]; } // all lanes
 }

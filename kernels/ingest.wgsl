@@ -37,8 +37,8 @@ const LANES: u32 = 64u;
 
 @compute @workgroup_size(LANES)
 fn ingest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let index = linear_index(group, groups, lane, LANES);
-    if (index >= ELEMENTS) { return; }
+    let own = linear_index(group, groups, lane, LANES);
+    let index = min(own, ELEMENTS - 1u);
     let vec = index % BATCH_VECS;
     let row = index / BATCH_VECS / RUNS;
     let column = min(index / BATCH_VECS % RUNS * RUN, BLOCK_COLUMNS - RUN);
@@ -87,10 +87,9 @@ fn ingest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
         let right = select(0u, 0xff00ff00u, 2u * (column + b) + 1u < WIDTH);
         let inside = (0xffffu | below) & (0x00ff00ffu | right);
         for (var c = 0u; c < CHANNELS; c++) { // unroll
-            pixels[((c * ((HEIGHT + 1u) / 2u) + row) * BLOCK_COLUMNS + column + b) * BATCH_VECS + vec] = blocks[b * CHANNELS + c] & vec4u(inside);
+            let at = (c * ((HEIGHT + 1u) / 2u) + row) * BLOCK_COLUMNS + column + b;
+            if (own < ELEMENTS) { pixels[at * BATCH_VECS + vec] = blocks[b * CHANNELS + c] & vec4u(inside); } // all lanes
         }
     }
-    if (index < BATCH_VECS) {
-        gains[index] = gain;
-    }
+    if (own < BATCH_VECS) { gains[own] = gain; } // all lanes
 }

@@ -22,14 +22,13 @@ const LANES: u32 = 64u;
 
 @compute @workgroup_size(LANES)
 fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-    // What is the same for all comes before lanes part, where drivers load it once.
     let rate = rates[0] * scale[0];
     let momentum = rates[1];
     let decay = rates[2];
-    let i = linear_index(group, groups, lane, LANES);
-    if (i >= ELEMENTS) { return; }
+    let own = linear_index(group, groups, lane, LANES);
+    let i = min(own, ELEMENTS - 1u);
     let w = weights[i];
     let v = next_velocity(velocity[i], gradient[i], w, momentum, decay);
-    velocity[i] = v;
-    weights[i] = w - rate * v;
+    if (own < ELEMENTS) { velocity[i] = v; } // all lanes
+    if (own < ELEMENTS) { weights[i] = w - rate * v; } // all lanes
 }

@@ -22,7 +22,6 @@ const CLASS_LANES: u32 = 32u;
 const CLASS_TILE: u32 = 1u;
 const GRADIENT_CLASSES: u32 = 1u;
 const LANES: u32 = 64u;
-const ELEMENTS: u32 = 1u;
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4f>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
@@ -93,7 +92,6 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 @compute @workgroup_size(LANES)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let index = linear_index(group, groups, lane, LANES);
-    if (index >= ELEMENTS) { return; }
     let n = index % BATCH_VECS;
     let first = index / BATCH_VECS * GRADIENT_CLASSES;
     let scale = weights[0] * upstream[0] / f32(IMAGES);
@@ -105,9 +103,12 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
         classes[k] = labels[min(images[k], IMAGES - 1u)];
     }
     let log_sum = normaliser[n];
-    for (var i = first; i < min(first + GRADIENT_CLASSES, CLASSES); i++) {
+    for (var turn = 0u; turn < GRADIENT_CLASSES; turn++) {
+        let inside = first + turn < CLASSES;
+        let i = min(first + turn, CLASSES - 1u);
         let probability = exp(gradient[i * BATCH_VECS + n] - log_sum);
         let wanted = select(vec4f(0.0), vec4f(1.0), classes == vec4u(i));
-        gradient[i * BATCH_VECS + n] = select(vec4f(0.0), scale * (probability - wanted), counts);
+        let change = select(vec4f(0.0), scale * (probability - wanted), counts);
+        if (inside) { gradient[i * BATCH_VECS + n] = change; } // all lanes
     }
 }

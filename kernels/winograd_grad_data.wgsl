@@ -41,7 +41,7 @@ const HELD: u32 = DEPTH * SHARES;
 @group(0) @binding(0) var<storage, read> filters: array<vec4f>;
 @group(0) @binding(1) var<storage, read> upstream: array<vec4f>;
 @group(0) @binding(2) var<storage, read> code: array<u32>;
-@group(0) @binding(3) var<storage, read_write> grad: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> grad: array<vec4f>; // in place
 
 // Adds the products at one place of the Winograd tile. Of a place, D stays in registers while each number of U is
 // broadcast once. A function, because the time to compile one grows with its length squared.

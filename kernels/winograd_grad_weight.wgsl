@@ -144,11 +144,11 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let taps = transform_filter_adjoint(m);
             let o = first_out + (turn + t) / IN_TILE * SUBGROUP + lane;
             let c = first_in + (turn + t) % IN_TILE;
-            if (turn + t < OUT_TILE * IN_TILE && c < IN_CHANNELS && o < OUT_VECS * 4u) {
-                let first = ((split * TILES + tile) * IN_CHANNELS + c) * KERNEL_AREA;
-                for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
-                    grad_weights[(first + tap) * OUT_VECS * 4u + o] = select(0.0, plain_zero(taps[tap]), o < OUT_CHANNELS);
-                }
+            let inside = turn + t < OUT_TILE * IN_TILE && c < IN_CHANNELS && o < OUT_VECS * 4u;
+            let first = ((split * TILES + tile) * IN_CHANNELS + c) * KERNEL_AREA;
+            for (var tap = 0u; tap < KERNEL_AREA; tap++) { // unroll
+                let sum = select(0.0, plain_zero(taps[tap]), o < OUT_CHANNELS);
+                if (inside) { grad_weights[(first + tap) * OUT_VECS * 4u + o] = sum; } // all lanes
             }
         }
         for (var s = 0u; s < LEFT; s++) { // unroll

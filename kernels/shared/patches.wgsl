@@ -14,12 +14,11 @@ fn add_patch(patch_at: array<vec4f, PATCH_AREA>, kept: ptr<function, array<vec4f
         // The rows below the last window of even parity are nobody's but ours.
         let adds = PARITY == 1u && (i < 2u || p + 1u < POOLED_HEIGHT);
         for (var j = 0u; j < 2u; j++) { // unroll
-            if (image < BATCH_VECS && c < IN_CHANNELS) {
-                let index = ((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + 2u * q + j) * BATCH_VECS + image;
-                var value = (*kept)[first + i * 2u + j] + patch_at[i * PATCH + j];
-                if (adds) { value += grad[index]; }
-                grad[index] = plain_zeros(value);
-            }
+            let inside = image < BATCH_VECS && c < IN_CHANNELS;
+            let index = ((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + 2u * q + j) * BATCH_VECS + image;
+            var value = (*kept)[first + i * 2u + j] + patch_at[i * PATCH + j];
+            if (adds && inside) { value += grad[index]; }
+            if (inside) { grad[index] = plain_zeros(value); } // all lanes
             (*kept)[first + i * 2u + j] = patch_at[i * PATCH + j + 2u];
         }
     }

@@ -1,7 +1,9 @@
-//! The bindings that a kernel's text declares, and the accesses to them.
+//! The bindings that a kernel's text declares, the accesses to them, and its entry points.
 
 use super::Kernel;
 use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::ops::Range;
 
 /// A `@binding(N) var<…> name: array<…>;` line.
 pub(super) struct Binding<'a> {
@@ -10,7 +12,7 @@ pub(super) struct Binding<'a> {
     pub element: &'a str,
     /// `storage`, `storage, read`, `storage, read_write` or `uniform`.
     pub space: &'a str,
-    /// Whether its comment says `in place`: an invocation reads an element before it writes it, and no other touches it.
+    /// Whether its comment says `in place`: what is stored there depends on no element but the one that it replaces.
     pub in_place: bool,
 }
 
@@ -92,7 +94,7 @@ pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str, bool) -> 
             let rest = &code[at..];
             let word = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
             if word > 0 {
-                let stored = code[..at].trim().is_empty();
+                let stored = matches!(code[..at].trim_end().chars().last(), None | Some('{' | ';' | '}'));
                 let access = rewritten(&rest[..word], stored).filter(|_| !code[..at].ends_with('.'));
                 at += word;
                 let Some((before, after)) = access else {
@@ -130,4 +132,68 @@ pub(super) fn rewrite(file: &str, text: &str, rewritten: impl Fn(&str, bool) -> 
 
 fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
+}
+
+/// An input of entry points.
+pub(super) struct Builtin {
+    /// Its name in WGSL.
+    pub attribute: &'static str,
+    /// What the parameter is called where an entry point has none for it.
+    pub fallback: &'static str,
+    pub ty: &'static str,
+}
+
+/// `text` with `statement(parameter)` as the first statement of each entry point.
+///
+/// # Panics
+/// When an entry point is written in a way that is not known here: a mistake in the kernel `file`.
+pub(super) fn on_entry(file: &str, text: &str, builtin: &Builtin, statement: impl Fn(&str) -> String) -> String {
+    let Builtin { attribute, fallback, ty } = builtin;
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(found) = rest.find("@compute") {
+        let comment = rest[..found].rsplit('\n').next().is_some_and(|line| line.contains("//"));
+        let (before, after) = rest.split_at(found + "@compute".len());
+        out.push_str(before);
+        rest = after;
+        if comment {
+            continue;
+        }
+        let signature = signature(rest).unwrap_or_else(|| panic!("{file}: an entry point has no `fn name(…) {{`"));
+        let parameters = &rest[signature.parameters.clone()];
+        out.push_str(&rest[..signature.parameters.end]);
+        let own = parameters.split_once(&format!("@builtin({attribute})")).and_then(|(_, rest)| rest.split_once(':'));
+        let name = own.map_or(*fallback, |(name, _)| name.trim());
+        if own.is_none() {
+            let comma = if parameters.trim().is_empty() { "" } else { ", " };
+            let _ = write!(out, "{comma}@builtin({attribute}) {fallback}: {ty}");
+        }
+        out.push_str(&rest[signature.parameters.end..signature.body]);
+        let _ = write!(out, " {}", statement(name));
+        rest = &rest[signature.body..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where a function's parameters are, and its body after the opening brace.
+struct Signature {
+    parameters: Range<usize>,
+    body: usize,
+}
+
+fn signature(text: &str) -> Option<Signature> {
+    let start = text.find("fn ")?;
+    let open = start + text[start..].find('(')? + 1;
+    let close = open + length_inside(&text[open..], '(', ')')?;
+    Some(Signature { parameters: open..close, body: close + text[close..].find('{')? + 1 })
+}
+
+/// Bytes of `text` up to the bracket that closes one open before it.
+pub(super) fn length_inside(text: &str, open: char, close: char) -> Option<usize> {
+    let mut depth = 1;
+    text.find(|character| {
+        depth += i32::from(character == open) - i32::from(character == close);
+        depth == 0
+    })
 }

@@ -3,7 +3,7 @@
 //! wgpu knows buffer and image as two resources and puts no barrier between a kernel that writes the one and a kernel that
 //! reads the other. lavapipe needs none: it runs the commands of a queue one after another, each dispatch to its end, on
 //! the processor's own memory, where an image of linear tiling is its rows and nothing else. Inside a dispatch, what is read
-//! from an image is written at most in place: by the invocation that has read it, and read by no other.
+//! from an image is written at most in place, by the invocation that has read it, and of use to no other.
 
 use super::{Error, Gpu, tensor_buffer, texels};
 use ash::vk;

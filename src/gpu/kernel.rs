@@ -1,6 +1,6 @@
 //! From a `.wgsl` file to the text that one pipeline compiles.
 //!
-//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does six things,
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does seven things,
 //! all on text, so that what a driver sees can be printed and read:
 //!
 //! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
@@ -13,9 +13,10 @@
 //! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
 //!    ([`super::nets`]). Kernels are written for one net and never see it;
 //! 6. arrays may be read as images, each load that of a texel: those that are only read, and those whose declaration says
-//!    `// in place` ([`super::texels`]).
+//!    `// in place` ([`super::texels`]);
+//! 7. stores marked `// all lanes` may be done by half of a subgroup's lanes ([`super::halves`]).
 
-use super::{nets, texels};
+use super::{halves, nets, texels};
 use std::fmt::Write;
 
 /// `kernels/shared/linear.wgsl`, for kernels of other crates.
@@ -70,6 +71,8 @@ pub struct Specialization {
     pub net_strides: Vec<Option<u64>>,
     /// Numbers of the images that arrays are read as.
     pub texels: Vec<usize>,
+    /// Whether the lower lanes of a subgroup do what the upper ones store.
+    pub halves: bool,
 }
 
 impl Specialization {
@@ -151,6 +154,9 @@ impl Kernel {
         if constants.get("SUBGROUP") == Some(&1) {
             text = text.replace("subgroupBroadcast(", "own_value(");
             text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
+        }
+        if specialization.halves {
+            text = halves::with_halves(self.file, &text);
         }
         if !specialization.net_strides.is_empty() {
             text = nets::with_net_index(self.file, &text, &specialization.net_strides);

@@ -9,6 +9,7 @@ pub(crate) mod ahead;
 mod aliased;
 mod device;
 mod error;
+mod halves;
 pub mod kernel;
 pub mod lavapipe;
 pub mod nets;

@@ -8,12 +8,9 @@
 use super::Kernel;
 use super::accesses::{self, Binding};
 use std::collections::HashMap;
-use std::fmt::Write;
 
 /// The net of an invocation, set on entry; helper functions that read a binding see it too.
 const NET: &str = "net_of_dispatch";
-/// The parameter that an entry point gets when it has no `workgroup_id` of its own.
-const GROUP: &str = "group_of_dispatch";
 
 /// Bytes from one element of an array to the next.
 fn bytes_of(element: &str) -> Option<u64> {
@@ -61,62 +58,12 @@ pub(super) fn with_net_index(file: &str, text: &str, strides: &[Option<u64>]) ->
              var<…> name: array<…>;`"
         );
     }
-    let text = with_net_of_entry_points(file, text);
+    let group = accesses::Builtin { attribute: "workgroup_id", fallback: "group_of_dispatch", ty: "vec3u" };
+    let text = accesses::on_entry(file, text, &group, |group| format!("{NET} = {group}.z;"));
     let moved = accesses::rewrite(file, &text, |name, _| {
         lengths.get(name).map(|length| (format!("{name}[{NET} * {length}u + ("), ")]"))
     });
     format!("var<private> {NET}: u32;\n{moved}")
-}
-
-/// `text` with `NET = group.z;` as the first statement of each entry point.
-fn with_net_of_entry_points(file: &str, text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(found) = rest.find("@compute") {
-        let comment = rest[..found].rsplit('\n').next().is_some_and(|line| line.contains("//"));
-        let (before, after) = rest.split_at(found + "@compute".len());
-        out.push_str(before);
-        rest = after;
-        if comment {
-            continue;
-        }
-        let signature = signature(rest).unwrap_or_else(|| panic!("{file}: an entry point has no `fn name(…) {{`"));
-        let parameters = &rest[signature.parameters.clone()];
-        out.push_str(&rest[..signature.parameters.end]);
-        let own = parameters.split_once("@builtin(workgroup_id)").and_then(|(_, rest)| rest.split_once(':'));
-        let group = own.map_or(GROUP, |(name, _)| name.trim());
-        if own.is_none() {
-            let comma = if parameters.trim().is_empty() { "" } else { ", " };
-            let _ = write!(out, "{comma}@builtin(workgroup_id) {GROUP}: vec3u");
-        }
-        out.push_str(&rest[signature.parameters.end..signature.body]);
-        let _ = write!(out, " {NET} = {group}.z;");
-        rest = &rest[signature.body..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Where a function's parameters are, and its body after the opening brace.
-struct Signature {
-    parameters: std::ops::Range<usize>,
-    body: usize,
-}
-
-fn signature(text: &str) -> Option<Signature> {
-    let start = text.find("fn ")?;
-    let open = start + text[start..].find('(')? + 1;
-    let mut depth = 1;
-    let length = text[open..].find(|character| {
-        depth += match character {
-            '(' => 1,
-            ')' => -1,
-            _ => 0,
-        };
-        depth == 0
-    })?;
-    let close = open + length;
-    Some(Signature { parameters: open..close, body: close + text[close..].find('{')? + 1 })
 }
 
 #[cfg(test)]

@@ -294,11 +294,7 @@ impl Op for LogitsGrad {
         vec![Dispatch {
             kernel: &SOFTMAX,
             entry: "backward",
-            specialization: softmax_constants(&sizes).with(&[
-                ("ELEMENTS", elements),
-                ("GRADIENT_CLASSES", classes),
-                ("LANES", LANES),
-            ]),
+            specialization: softmax_constants(&sizes).with(&[("GRADIENT_CLASSES", classes), ("LANES", LANES)]),
             bindings: vec![Operand::Out(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4)],
             workgroups: flat_workgroups(elements, LANES, target),
         }]

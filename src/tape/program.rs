@@ -471,8 +471,9 @@ fn job(dispatch: &Dispatch, places: &[Placed], images: &[BoundImage]) -> gpu::ah
     }
 }
 
-/// Images of the tensors that `dispatch` may read as such, from here on told to.
+/// Images of the tensors that `dispatch` may read as such, from here on told to, and to store as is best here.
 fn images(gpu: &Gpu, dispatch: &mut Dispatch, places: &[Placed]) -> Vec<BoundImage> {
+    dispatch.specialization.halves = gpu.target().stores_by_halves();
     if !gpu.target().texels {
         return Vec::new();
     }

@@ -10,7 +10,7 @@ use crate::ops::geometry::ConvGeometry;
 const FILLING: usize = 2048;
 
 /// The largest subgroup-sized workgroup along images that is not mostly idle.
-pub fn image_lanes(geometry: &ConvGeometry) -> usize {
+fn image_lanes(geometry: &ConvGeometry) -> usize {
     geometry.batch_vecs().next_power_of_two().clamp(1, 32)
 }
 
@@ -74,6 +74,10 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry) -> ImageTile {
     let channels =
         largest_filling([4, 2, 1], geometry.in_channels, geometry.in_channels * blocks * image_blocks(geometry));
     ImageTile { lanes: image_lanes(geometry), image_vecs: 1, channels, groups: 1, parts: 1 }
+}
+
+pub fn conv_pool_grad_data_windows(geometry: &ConvGeometry) -> ImageTile {
+    ImageTile { lanes: image_lanes(geometry), image_vecs: 1, channels: 1, groups: 1, parts: 1 }
 }
 
 pub fn window_by_window(geometry: &ConvGeometry) -> bool {

@@ -76,6 +76,7 @@ pub fn staged_totals(sums: usize, lanes: usize, target: &Target) -> usize {
 /// most `most` where the driver makes a loop over lanes of each store, and takes longer to compile these than what they store.
 /// lavapipe takes 35 instead of 59 s for all kernels of a step.
 pub fn stored_at_once(totals: usize, most: usize, target: &Target) -> usize {
+    let most = if target.stores_by_halves() { most / 2 } else { most };
     if target.software { balanced(totals, most.min(totals)) } else { totals }
 }
 
@@ -185,10 +186,12 @@ pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightT
 }
 
 /// Data gradient a window at a time. Larger tiles leave a processor's instruction cache (8 channels take 1.35 times as
-/// long as 4), and on a card registers: 4 channels take 16 times as long as 1.
+/// long as 4, 4 twice as long as 3 where loads are cheap), and on a card registers: 4 channels take 16 times as long as 1.
 pub fn conv_pool_grad_data_windows(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let (lanes, channels) = if target.software { (target.subgroup, 4) } else { (hardware::image_lanes(geometry), 1) };
-    ImageTile { lanes, image_vecs: 1, channels, groups: 1, parts: 1 }
+    match target.software {
+        true => software::conv_pool_grad_data_windows(target),
+        false => hardware::conv_pool_grad_data_windows(geometry),
+    }
 }
 
 #[cfg(test)]

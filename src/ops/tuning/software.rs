@@ -9,7 +9,8 @@ fn wide(target: &Target) -> bool {
     target.subgroup >= 16
 }
 
-/// Whether they are 16 and read images, so that a load costs less than half as much.
+/// Whether they are 16 and read images, so that a load costs less than half as much. There smaller tiles are as fast or
+/// faster, whose loops fit in the instruction cache, and compile in less time.
 fn cheap_and_wide(target: &Target) -> bool {
     wide(target) && target.texels
 }
@@ -39,10 +40,11 @@ fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks:
 }
 
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
+    let few = geometry.out_vecs() <= 40;
     let (most, image_vecs) = match wide(target) {
+        true if cheap_and_wide(target) => (if few { 10 } else { 8 }, 2),
         // One block instead of two, or two instead of three.
-        true if geometry.out_vecs() <= 40 => (20, 2),
-        true => (16, 2),
+        true => (if few { 20 } else { 16 }, 2),
         false => (8, 4),
     };
     let channels = balanced(geometry.out_vecs(), most);
@@ -51,7 +53,8 @@ pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
 }
 
 pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let channels = balanced(geometry.in_channels, if wide(target) { 80 } else { 40 });
+    let most = if wide(target) && !cheap_and_wide(target) { 80 } else { 40 };
+    let channels = balanced(geometry.in_channels, most);
     let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
     let tile = image_tile(geometry, target, channels, blocks, 2);
     let workgroups = blocks * geometry.batch_vecs().div_ceil(tile.lanes * tile.image_vecs);
@@ -62,11 +65,11 @@ pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
 
 pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     let lanes = if target.subgroup > 1 { target.subgroup } else { geometry.out_vecs().next_power_of_two().min(32) };
-    WeightTile { lanes, taps: balanced(geometry.taps(), 80), channels: 4, splits: 1 }
+    let most = if cheap_and_wide(target) { 40 } else { 80 };
+    WeightTile { lanes, taps: balanced(geometry.taps(), most), channels: 4, splits: 1 }
 }
 
 pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    // With cheap loads smaller blocks are as fast, and compile in a quarter of the time.
     let channels = balanced(geometry.out_vecs(), if cheap_and_wide(target) { 5 } else { 15 });
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels, groups: 1, parts: 1 }
 }
@@ -76,8 +79,13 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
     ImageTile { lanes: image_lanes(geometry, target), image_vecs: 1, channels, groups: 1, parts: 1 }
 }
 
+pub fn conv_pool_grad_data_windows(target: &Target) -> ImageTile {
+    let channels = if cheap_and_wide(target) { 3 } else { 4 };
+    ImageTile { lanes: target.subgroup, image_vecs: 1, channels, groups: 1, parts: 1 }
+}
+
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let channels = balanced(geometry.out_vecs() * 4, if cheap_and_wide(target) { 10 } else { 20 });
+    let channels = balanced(geometry.out_vecs() * 4, if cheap_and_wide(target) { 5 } else { 20 });
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // A split is at least one row of windows.
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
