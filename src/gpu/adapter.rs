@@ -8,11 +8,12 @@ pub const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Bac
 
 /// Opens the loader of each native backend.
 pub fn instance() -> Instance {
-    lavapipe::widen_vectors();
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = BACKENDS;
-    descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
-    Instance::new(descriptor)
+    lavapipe::open_at_best_width(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = BACKENDS;
+        descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
+        Instance::new(descriptor)
+    })
 }
 
 /// Every adapter of this system, the most capable kind first; the order is the one `--adapter INDEX` counts in.

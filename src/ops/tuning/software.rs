@@ -65,7 +65,7 @@ pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
 
 pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     let lanes = if target.subgroup > 1 { target.subgroup } else { geometry.out_vecs().next_power_of_two().min(32) };
-    let most = if cheap_and_wide(target) { 40 } else { 80 };
+    let most = if target.texels { 40 } else { 80 };
     WeightTile { lanes, taps: balanced(geometry.taps(), most), channels: 4, splits: 1 }
 }
 
@@ -85,7 +85,7 @@ pub fn conv_pool_grad_data_windows(target: &Target) -> ImageTile {
 }
 
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
-    let channels = balanced(geometry.out_vecs() * 4, if cheap_and_wide(target) { 5 } else { 20 });
+    let channels = balanced(geometry.out_vecs() * 4, if target.texels { 5 } else { 20 });
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // A split is at least one row of windows.
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
