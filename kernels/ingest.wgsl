@@ -38,7 +38,7 @@ const LANES: u32 = 64u;
 @compute @workgroup_size(LANES)
 fn ingest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
     let own = linear_index(group, groups, lane, LANES);
-    let index = min(own, ELEMENTS - 1u);
+    let index = min(own, ELEMENTS - 1u); // past the end: all lanes reach the stores together
     let vec = index % BATCH_VECS;
     let row = index / BATCH_VECS / RUNS;
     let column = min(index / BATCH_VECS % RUNS * RUN, BLOCK_COLUMNS - RUN);

@@ -26,7 +26,7 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     let momentum = rates[1];
     let decay = rates[2];
     let own = linear_index(group, groups, lane, LANES);
-    let i = min(own, ELEMENTS - 1u);
+    let i = min(own, ELEMENTS - 1u); // past the end: all lanes reach the stores together
     let w = weights[i];
     let v = next_velocity(velocity[i], gradient[i], w, momentum, decay);
     if (own < ELEMENTS) { velocity[i] = v; } // all lanes

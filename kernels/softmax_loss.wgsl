@@ -105,7 +105,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
     let log_sum = normaliser[n];
     for (var turn = 0u; turn < GRADIENT_CLASSES; turn++) {
         let inside = first + turn < CLASSES;
-        let i = min(first + turn, CLASSES - 1u);
+        let i = min(first + turn, CLASSES - 1u); // past the end: all lanes reach the stores together
         let probability = exp(gradient[i * BATCH_VECS + n] - log_sum);
         let wanted = select(vec4f(0.0), vec4f(1.0), classes == vec4u(i));
         let change = select(vec4f(0.0), scale * (probability - wanted), counts);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Lists every adapter with what matters of it.
 pub fn run(tiles: Option<Tiles>) -> Result<ExitCode> {
-    let adapters = adapter::list(&adapter::instance());
+    let adapters = adapter::list();
     if adapters.is_empty() {
         return Err(Error::NoAdapter { backends: "asked Vulkan, Metal and DirectX 12".into() }.into());
     }

@@ -6,19 +6,14 @@ use wgpu::{Adapter, Backends, DeviceType, Instance};
 /// Vulkan, Metal and DX12: the backends whose compute shaders are complete.
 pub const BACKENDS: Backends = Backends::VULKAN.union(Backends::METAL).union(Backends::DX12);
 
-/// Opens the loader of each native backend.
-pub fn instance() -> Instance {
-    lavapipe::open_at_best_width(|| {
+/// Every adapter of this system, the most capable kind first; the order is the one `--adapter INDEX` counts in.
+pub fn list() -> Vec<Adapter> {
+    let mut adapters = lavapipe::at_best_width(|| {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = BACKENDS;
         descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
-        Instance::new(descriptor)
-    })
-}
-
-/// Every adapter of this system, the most capable kind first; the order is the one `--adapter INDEX` counts in.
-pub fn list(instance: &Instance) -> Vec<Adapter> {
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(BACKENDS));
+        pollster::block_on(Instance::new(descriptor).enumerate_adapters(BACKENDS))
+    });
     adapters
         .retain(|adapter| adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(|adapter| preference(adapter.get_info().device_type));
@@ -39,8 +34,8 @@ fn preference(kind: DeviceType) -> u8 {
 ///
 /// # Errors
 /// [`Error::NoAdapter`] where the system has none, [`Error::AdapterNotFound`] where `wanted` matches none.
-pub fn choose(instance: &Instance, wanted: Option<&str>) -> Result<Adapter, Error> {
-    let adapters = list(instance);
+pub fn choose(wanted: Option<&str>) -> Result<Adapter, Error> {
+    let adapters = list();
     if adapters.is_empty() {
         return Err(Error::NoAdapter { backends: "asked Vulkan, Metal and DirectX 12".into() });
     }

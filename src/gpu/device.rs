@@ -109,7 +109,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::AdapterNotFound`] or [`Error::Request`].
     pub fn open(options: &GpuOptions) -> Result<Self, Error> {
-        let adapter = adapter::choose(&adapter::instance(), options.adapter.as_deref())?;
+        let adapter = adapter::choose(options.adapter.as_deref())?;
         let info = adapter.get_info();
         let tiles = options.tiles.unwrap_or_else(|| Tiles::of(&info));
         let software = tiles == Tiles::Software;

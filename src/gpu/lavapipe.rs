@@ -1,7 +1,7 @@
 //! Mesa's software driver and the processor it runs on.
 
 use std::sync::Once;
-use wgpu::Instance;
+use wgpu::Adapter;
 
 /// The bits of the vectors that lavapipe computes with; a subgroup is one vector of words.
 pub const VECTOR_WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
@@ -14,14 +14,14 @@ pub fn runs(info: &wgpu::AdapterInfo) -> bool {
     [&info.name, &info.driver].iter().all(|name| name.to_lowercase().contains("llvmpipe"))
 }
 
-/// Opens the drivers by `open`, lavapipe so that it uses all of AVX-512 where that is known to pay: of itself it stops at 256
-/// bits. With Mesa 22 a training step takes about three quarters of the time on AMD's processors, and less on Intel's, where
-/// tensors are images. Mesa 25 takes a number from another lane of 16 in 22 ns, of 8 in 1: there 512 bits take three times as
-/// long (`benches/NOTES.md`). A width that is set already stays.
+/// What `open` finds of all drivers, lavapipe with all of AVX-512 where that is known to pay: of itself it stops at 256 bits.
+/// With Mesa 22 a training step takes about three quarters of the time on AMD's processors, and less on Intel's, where tensors
+/// are images. Mesa 25 takes a number from another lane of 16 in 22 ns, of 8 in 1: there 512 bits take three times as long
+/// (`benches/NOTES.md`). A width that is set already stays.
 ///
-/// Drivers read the width once, when they are loaded, and are loaded anew where none is in use: so the first call must come
-/// before any device.
-pub(super) fn open_at_best_width(open: impl Fn() -> Instance) -> Instance {
+/// lavapipe reads the width once, when it is loaded, and is loaded anew where nothing of it is in use: so the first call must
+/// come before any device.
+pub(super) fn at_best_width(open: impl Fn() -> Vec<Adapter>) -> Vec<Adapter> {
     static ONCE: Once = Once::new();
     let mut opened = None;
     ONCE.call_once(|| {
@@ -29,17 +29,17 @@ pub(super) fn open_at_best_width(open: impl Fn() -> Instance) -> Instance {
             return;
         }
         // SAFETY: the standard library locks the environment for its own readers; others are the Vulkan loader and its
-        // drivers, none of which is at work here.
+        // drivers, which start after this.
         unsafe { std::env::set_var(VECTOR_WIDTH, "512") };
-        let instance = open();
-        let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
-        let known = |info: &wgpu::AdapterInfo| !runs(info) || info.driver_info.starts_with("Mesa 22.");
-        if adapters.iter().all(|adapter| known(&adapter.get_info())) {
-            opened = Some(instance);
-        } else {
-            // SAFETY: as above.
-            unsafe { std::env::remove_var(VECTOR_WIDTH) };
+        let adapters = open();
+        let known = |info: wgpu::AdapterInfo| !runs(&info) || info.driver_info.starts_with("Mesa 22.");
+        if adapters.iter().all(|adapter| known(adapter.get_info())) {
+            opened = Some(adapters);
+            return;
         }
+        drop(adapters);
+        // SAFETY: as above; the drivers went with their adapters.
+        unsafe { std::env::remove_var(VECTOR_WIDTH) };
     });
     opened.unwrap_or_else(open)
 }

@@ -41,11 +41,11 @@ fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks:
 
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     let few = geometry.out_vecs() <= 40;
-    let (most, image_vecs) = match wide(target) {
-        true if cheap_and_wide(target) => (if few { 10 } else { 8 }, 2),
+    let (most, image_vecs) = match (wide(target), target.texels) {
+        (true, true) => (if few { 10 } else { 8 }, 2),
         // One block instead of two, or two instead of three.
-        true => (if few { 20 } else { 16 }, 2),
-        false => (8, 4),
+        (true, false) => (if few { 20 } else { 16 }, 2),
+        (false, _) => (8, 4),
     };
     let channels = balanced(geometry.out_vecs(), most);
     let blocks = geometry.out_vecs().div_ceil(channels) * geometry.out_height * geometry.out_width;
@@ -53,7 +53,7 @@ pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
 }
 
 pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
-    let most = if wide(target) && !cheap_and_wide(target) { 80 } else { 40 };
+    let most = if wide(target) && !target.texels { 80 } else { 40 };
     let channels = balanced(geometry.in_channels, most);
     let blocks = geometry.in_channels.div_ceil(channels) * geometry.in_height * geometry.in_width;
     let tile = image_tile(geometry, target, channels, blocks, 2);
