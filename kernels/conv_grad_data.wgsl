@@ -55,30 +55,31 @@ fn grad_data(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             // Unsigned: y < i wraps to a large row, outside as well.
             let row = y - i;
             let column = x - j;
-            if (row >= OUT_HEIGHT || column >= OUT_WIDTH) { continue; }
-            let tile = row / TILE_HEIGHT * TILES_X + column / TILE_WIDTH;
-            for (var turn = 0u; turn < share; turn++) {
-                let v = part * share + turn;
-                if (share * PARTS != OUT_VECS && v >= OUT_VECS) { break; }
-                var gradients: array<vec4f, LOADED>;
-                for (var k = 0u; k < 4u; k++) { // unroll
-                    // Weights beyond OUT_CHANNELS are zero: any finite gradient will do there.
-                    let o = min(v * 4u + k, OUT_CHANNELS - 1u);
-                    let pixel = ((o * OUT_HEIGHT + row) * OUT_WIDTH + column) * BATCH_VECS;
-                    for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                        gradients[k * IMAGE_VECS + m] = upstream[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
-                    }
-                }
-                var held: array<vec4f, HELD>;
-                for (var h = 0u; h < HELD; h++) { // unroll
-                    let c = min(first + h * SUBGROUP + lane % SUBGROUP, IN_CHANNELS - 1u);
-                    held[h] = weights[(((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j) * OUT_VECS + v];
-                }
-                for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
+            if (row < OUT_HEIGHT && column < OUT_WIDTH) {
+                let tile = row / TILE_HEIGHT * TILES_X + column / TILE_WIDTH;
+                for (var turn = 0u; turn < share; turn++) {
+                    let v = part * share + turn;
+                    if (share * PARTS != OUT_VECS && v >= OUT_VECS) { break; }
+                    var gradients: array<vec4f, LOADED>;
                     for (var k = 0u; k < 4u; k++) { // unroll
-                        let w = subgroupBroadcast(held[t / SUBGROUP][k], t % SUBGROUP);
+                        // Weights beyond OUT_CHANNELS are zero: any finite gradient will do there.
+                        let o = min(v * 4u + k, OUT_CHANNELS - 1u);
+                        let pixel = ((o * OUT_HEIGHT + row) * OUT_WIDTH + column) * BATCH_VECS;
                         for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
-                            sums[t * IMAGE_VECS + m] += w * gradients[k * IMAGE_VECS + m];
+                            gradients[k * IMAGE_VECS + m] = upstream[pixel + min((group.x * IMAGE_VECS + m) * LANES + lane, BATCH_VECS - 1u)];
+                        }
+                    }
+                    var held: array<vec4f, HELD>;
+                    for (var h = 0u; h < HELD; h++) { // unroll
+                        let c = min(first + h * SUBGROUP + lane % SUBGROUP, IN_CHANNELS - 1u);
+                        held[h] = weights[(((tile * IN_CHANNELS + c) * KERNEL + i) * KERNEL + j) * OUT_VECS + v];
+                    }
+                    for (var t = 0u; t < CHANNEL_TILE; t++) { // unroll
+                        for (var k = 0u; k < 4u; k++) { // unroll
+                            let w = subgroupBroadcast(held[t / SUBGROUP][k], t % SUBGROUP);
+                            for (var m = 0u; m < IMAGE_VECS; m++) { // unroll
+                                sums[t * IMAGE_VECS + m] += w * gradients[k * IMAGE_VECS + m];
+                            }
                         }
                     }
                 }

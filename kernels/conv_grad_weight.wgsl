@@ -103,26 +103,27 @@ fn sum_outer_products(sums: ptr<function, array<vec4f, SUMS>>, block: Block, lan
     for (var at = 0u; at < TILE_HEIGHT * TILE_WIDTH; at++) {
         let y = block.tile / TILES_X * TILE_HEIGHT + at / TILE_WIDTH;
         let x = block.tile % TILES_X * TILE_WIDTH + at % TILE_WIDTH;
-        if (y >= OUT_HEIGHT || x >= OUT_WIDTH) { continue; } // a tile cut off by the border
-        for (var n = block.part; n < BATCH_VECS; n += PARTS) {
-            var held: array<vec4f, HELD>;
-            for (var h = 0u; h < HELD; h++) { // unroll
-                held[h] = images[(offsets[h] + y * IN_WIDTH + x) * BATCH_VECS + n];
-            }
-            var g: mat4x4f; // rows: images, columns: output channels
-            for (var k = 0u; k < 4u; k++) { // unroll
-                let o = min(block.vec * 4u + k, OUT_CHANNELS - 1u);
-                g[k] = upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n];
-            }
-            let by_image = transpose(g);
-            for (var t = 0u; t < TAP_TILE; t++) { // unroll
-                for (var m = 0u; m < 4u; m++) { // unroll
-                    (*sums)[t] += subgroupBroadcast(held[t / SUBGROUP][m], t % SUBGROUP) * by_image[m];
+        if (y < OUT_HEIGHT && x < OUT_WIDTH) { // a tile may be cut off by the border
+            for (var n = block.part; n < BATCH_VECS; n += PARTS) {
+                var held: array<vec4f, HELD>;
+                for (var h = 0u; h < HELD; h++) { // unroll
+                    held[h] = images[(offsets[h] + y * IN_WIDTH + x) * BATCH_VECS + n];
                 }
-            }
-            if (block.tap == 0u) {
-                for (var m = 0u; m < 4u; m++) { // unroll
-                    (*sums)[TAP_TILE] += by_image[m];
+                var g: mat4x4f; // rows: images, columns: output channels
+                for (var k = 0u; k < 4u; k++) { // unroll
+                    let o = min(block.vec * 4u + k, OUT_CHANNELS - 1u);
+                    g[k] = upstream[((o * OUT_HEIGHT + y) * OUT_WIDTH + x) * BATCH_VECS + n];
+                }
+                let by_image = transpose(g);
+                for (var t = 0u; t < TAP_TILE; t++) { // unroll
+                    for (var m = 0u; m < 4u; m++) { // unroll
+                        (*sums)[t] += subgroupBroadcast(held[t / SUBGROUP][m], t % SUBGROUP) * by_image[m];
+                    }
+                }
+                if (block.tap == 0u) {
+                    for (var m = 0u; m < 4u; m++) { // unroll
+                        (*sums)[TAP_TILE] += by_image[m];
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! From a `.wgsl` file to the text that one pipeline compiles.
 //!
-//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does seven things,
+//! Each file under `kernels/` is valid WGSL as it stands, with small default shapes. Specialising it does eight things,
 //! all on text, so that what a driver sees can be printed and read:
 //!
 //! 1. the value of each named `const NAME: u32 = …;` line is replaced by the shape in use;
@@ -10,13 +10,14 @@
 //!    scalar load and a broadcast, where a storage load costs one load a lane on some drivers;
 //! 4. where `const SUBGROUP: u32` is 1, the lanes of a workgroup share nothing: `subgroupBroadcast` becomes a function
 //!    that returns the invocation's own value. Otherwise SUBGROUP is the size of every subgroup and of the workgroup;
-//! 5. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
+//! 5. loops of this crate's kernels may test at their end ([`super::loops`]);
+//! 6. where several nets run in one dispatch, every access to a binding goes to the slice of the workgroup's net
 //!    ([`super::nets`]). Kernels are written for one net and never see it;
-//! 6. arrays may be read as images, each load that of a texel: those that are only read, and those whose declaration says
+//! 7. arrays may be read as images, each load that of a texel: those that are only read, and those whose declaration says
 //!    `// in place` ([`super::texels`]);
-//! 7. stores marked `// all lanes` may be done by half of a subgroup's lanes ([`super::halves`]).
+//! 8. stores marked `// all lanes` may be done by half of a subgroup's lanes ([`super::halves`]).
 
-use super::{halves, nets, texels};
+use super::{halves, loops, nets, texels};
 use std::fmt::Write;
 
 /// `kernels/shared/linear.wgsl`, for kernels of other crates.
@@ -31,7 +32,8 @@ pub struct Kernel {
     pub source: &'static str,
     /// Texts put in front of it.
     pub shared: &'static [&'static str],
-    /// Whether it is one of this crate's, whose tests run it with and without bounds checks: only those may go without.
+    /// Whether it is one of this crate's, whose tests run it in all its texts, with and without bounds checks: only those may
+    /// go without, and loop otherwise.
     pub(super) own: bool,
 }
 
@@ -71,6 +73,8 @@ pub struct Specialization {
     pub net_strides: Vec<Option<u64>>,
     /// Numbers of the images that arrays are read as.
     pub texels: Vec<usize>,
+    /// Whether loops of this crate's kernels test at their end.
+    pub loops_tested_last: bool,
     /// Whether the lower lanes of a subgroup do what the upper ones store.
     pub halves: bool,
 }
@@ -154,6 +158,9 @@ impl Kernel {
         if constants.get("SUBGROUP") == Some(&1) {
             text = text.replace("subgroupBroadcast(", "own_value(");
             text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
+        }
+        if self.own && specialization.loops_tested_last {
+            text = loops::tested_last(self.file, &text);
         }
         if specialization.halves {
             text = halves::with_halves(self.file, &text);

@@ -12,6 +12,7 @@ mod error;
 mod halves;
 pub mod kernel;
 pub mod lavapipe;
+mod loops;
 pub mod nets;
 mod pipeline;
 mod staging;

@@ -422,7 +422,7 @@ fn compile_steps(
                     }
                 })
                 .collect();
-            let images = adapt_accesses(gpu, &mut dispatch, &places);
+            let images = adapt(gpu, &mut dispatch, &places);
             // An operation's arithmetic is booked once, on its first dispatch, whatever share of it the others do.
             let dims: Vec<String> = tape.ty(node.outputs[0]).dims.iter().map(usize::to_string).collect();
             let operation = format!("{} {}", node.op.name(), dims.join("×"));
@@ -471,8 +471,9 @@ fn job(dispatch: &Dispatch, places: &[Placed], images: &[BoundImage]) -> gpu::ah
     }
 }
 
-/// Has `dispatch` read and store its tensors as is fastest here; the images of those that it reads as such.
-fn adapt_accesses(gpu: &Gpu, dispatch: &mut Dispatch, places: &[Placed]) -> Vec<BoundImage> {
+/// Has `dispatch` loop, and read and store its tensors, as is fastest here; the images of those that it reads as such.
+fn adapt(gpu: &Gpu, dispatch: &mut Dispatch, places: &[Placed]) -> Vec<BoundImage> {
+    dispatch.specialization.loops_tested_last = gpu.target().software;
     dispatch.specialization.halves = gpu.target().stores_by_halves();
     if !gpu.target().texels {
         return Vec::new();
@@ -530,7 +531,7 @@ mod tests {
                         Operand::Scratch(i) => scratch[*i].bytes(),
                     });
                     let places: Vec<_> = bytes.map(|bytes| allocate(gpu, "place", bytes, 0).unwrap()).collect();
-                    let images = adapt_accesses(gpu, &mut dispatch, &places);
+                    let images = adapt(gpu, &mut dispatch, &places);
                     let job = job(&dispatch, &places, &images);
                     let done = gpu::ahead::translate(gpu, &job, &mut stand_ins);
                     assert!(done.is_some(), "{} ({}:{})", node.op.name(), dispatch.kernel.file, dispatch.entry);

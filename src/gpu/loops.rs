@@ -1,0 +1,86 @@
+//! Loops that test at their end.
+//!
+//! lavapipe runs the lanes of a subgroup under a mask: a lane whose loop is over is masked out and the rest of the body is run
+//! all the same; only at the end of the body does it ask whether a lane is left. A loop that tests before its body so runs the
+//! body once more than it has turns, a fifth too often with four turns, and what that last turn loads from memory of nobody may
+//! be numbers that are slow to compute with (`benches/NOTES.md`).
+//!
+//! ```wgsl
+//! for (var c = 0u; c < CHANNELS; c++) {      { var c = 0u; if (c < CHANNELS) { loop {
+//!     …                                          …
+//! }                                          c++; if (!(c < CHANNELS)) { break; } } } }
+//! ```
+
+use std::fmt::Write;
+
+/// `text` with the test of every `for` behind its body; and once before, which is nothing where constants pass it. The last
+/// line of a loop closes at the indentation of its first.
+///
+/// # Panics
+/// When a loop is not closed or has a `continue`, which would pass over the test: a mistake in the kernel `file`.
+pub(super) fn tested_last(file: &str, text: &str) -> String {
+    let mut out = String::new();
+    // Indentation and head of the loops that the line is in.
+    let mut open: Vec<(&str, Head)> = Vec::new();
+    for line in text.lines() {
+        let code = line.trim_start();
+        let space = &line[..line.len() - code.len()];
+        if let Some(head) = head_of(code) {
+            let Head { init, condition, .. } = head;
+            let _ = writeln!(out, "{space}{{ {init}; if ({condition}) {{ loop {{");
+            open.push((space, head));
+        } else if let Some((_, Head { condition, step, .. })) = open.pop_if(|(of, _)| code == "}" && *of == space) {
+            let _ = writeln!(out, "{space}{step}; if (!({condition})) {{ break; }} }} }} }}");
+        } else {
+            assert!(
+                open.is_empty() || !code.contains("continue;"),
+                "{file}: `{code}` in a loop; put the rest in an `if`"
+            );
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    assert!(open.is_empty(), "{file}: {open:?} is not closed");
+    out
+}
+
+/// The parts of a loop's first line.
+#[derive(Debug, Clone, Copy)]
+struct Head<'a> {
+    init: &'a str,
+    condition: &'a str,
+    step: &'a str,
+}
+
+/// Takes `for (init; condition; step) {` apart.
+fn head_of(code: &str) -> Option<Head<'_>> {
+    let mut parts = code.strip_prefix("for (")?.strip_suffix(") {")?.split("; ");
+    Some(Head { init: parts.next()?, condition: parts.next()?, step: parts.next()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_moves_behind_the_body() {
+        let text = "fn f() {\n    for (var i = 0u; i < 3u; i++) {\n        for (var half = i; half > 0u; half /= 2u) {\n            \
+                    g(half);\n        }\n        if (i > 1u) {\n            h();\n        }\n    }\n}\n";
+        let expected = "fn f() {\n    { var i = 0u; if (i < 3u) { loop {\n        { var half = i; if (half > 0u) { loop {\n            \
+                        g(half);\n        half /= 2u; if (!(half > 0u)) { break; } } } }\n        if (i > 1u) {\n            h();\n        \
+                        }\n    i++; if (!(i < 3u)) { break; } } } }\n}\n";
+        assert_eq!(tested_last("sample.wgsl", text), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "sample.wgsl: `continue;` in a loop")]
+    fn a_continue_is_a_mistake_in_the_kernel() {
+        tested_last("sample.wgsl", "for (var i = 0u; i < 3u; i++) {\n    continue;\n}\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "is not closed")]
+    fn a_loop_that_does_not_close_is_a_mistake_in_the_kernel() {
+        tested_last("sample.wgsl", "for (var i = 0u; i < 3u; i++) {\n  }\n");
+    }
+}
