@@ -42,6 +42,8 @@ fn image_tile(geometry: &ConvGeometry, target: &Target, channels: usize, blocks:
 pub fn conv_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     let few = geometry.out_vecs() <= 40;
     let (most, image_vecs) = match (wide(target), target.texels) {
+        // A load of weights serves all images of a lane, one of images all channels.
+        (true, true) if geometry.batch_vecs() <= image_lanes(geometry, target) => (20, 1),
         (true, true) => (if few { 10 } else { 8 }, 2),
         // One block instead of two, or two instead of three.
         (true, false) => (if few { 20 } else { 16 }, 2),
@@ -99,7 +101,7 @@ pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightT
     let (taps, most) = match (geometry.tiles(), wide(target)) {
         (1, false) => (5, 5),
         (1, true) => (5, 3),
-        _ if cheap_and_wide(target) => (10, 4),
+        _ if cheap_and_wide(target) => (10, 2),
         _ => (8, 4),
     };
     let out_channels = geometry.out_vecs() * 4;
