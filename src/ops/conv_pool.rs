@@ -405,7 +405,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(10))]
+        #![proptest_config(crate::ops::testing::config(8))]
 
         #[test]
         fn fused_convolution_and_its_gradients_match_the_reference(
