@@ -34,7 +34,7 @@ const KERNEL_AREA: u32 = 16u;
 const WINDOW: u32 = 5u;
 const COLUMNS: u32 = 6u; // WINDOW, of pixels rounded up to whole blocks
 const UNIT: u32 = 6u; // columns to load at once: COLUMNS
-const WINDOWS: u32 = 30u; // WINDOW · COLUMNS
+const PLACES: u32 = 30u; // WINDOW · COLUMNS
 const CHANNEL_VECS: u32 = 1u;
 const SUMS: u32 = 16u;
 const TURN: u32 = 1u; // channels that are stored at once
@@ -51,7 +51,7 @@ const HELD: u32 = 16u;
 
 // sums[first + 2a + b] += Σ_{i,j} taps[i, j] · window[a + i, b + j], image by image of the four, whose window then stays in
 // registers. A function, because the time to compile one grows with its length squared.
-fn accumulate(sums: ptr<function, array<vec4f, SUMS>>, first: u32, window: ptr<function, array<vec4f, WINDOWS>>, taps: array<f32, KERNEL_AREA>) {
+fn accumulate(sums: ptr<function, array<vec4f, SUMS>>, first: u32, window: ptr<function, array<vec4f, PLACES>>, taps: array<f32, KERNEL_AREA>) {
     for (var m = 0u; m < 4u; m++) { // unroll
         for (var i = 0u; i < KERNEL; i++) { // unroll
             for (var j = 0u; j < KERNEL; j++) { // unroll
@@ -93,8 +93,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lo
         }
     }
     for (var c = 0u; c < IN_CHANNELS; c++) {
-        var window: array<vec4f, WINDOWS>;
-        load_columns(&window, 0u, 0u, c, p, 2u * q, n, scale, lane);
+        var window: array<vec4f, PLACES>;
+        load_columns(&window, 0u, c, p, 2u * q, n, scale, lane);
         let row = (tile * IN_CHANNELS + c) * KERNEL_AREA * OUT_VECS;
         var held: array<vec4f, HELD>;
         for (var h = 0u; h < HELD; h++) { // unroll

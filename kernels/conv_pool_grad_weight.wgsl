@@ -8,11 +8,11 @@
 // Inputs and layout as in conv_pool_forward.wgsl; both results have a leading dimension of SPLITS partial sums over rows
 // of windows, which reduce.wgsl adds in a fixed order.
 //
-// Work split: one workgroup = all taps of IN_TILE input channels × OUT_TILE output channels, over the rows of windows of
+// Work split: one workgroup = all taps of an input channel × OUT_TILE output channels, over the rows of windows of
 // its split. A lane takes every LANES-th vector of four images, so loads are coalesced, and walks along a row: of the
 // (KERNEL + 1)² window only the two columns that enter are loaded. The arg-max shifts the window with selects and one
 // multiply-add a tap follows: a quarter of the dense count. At the end lanes are added in a fixed order.
-// x: (input channel block, output channel block), y: (tile, split).
+// x: (input channel, output channel block), y: (tile, split).
 
 const BATCH_VECS: u32 = 1u;
 const IN_CHANNELS: u32 = 3u;
@@ -35,11 +35,9 @@ const CARRIED: u32 = 4u; // columns that the next window has too: COLUMNS − 2
 const UNIT: u32 = 2u; // columns to load at once, which divide both
 const CARRIED_UNITS: u32 = 2u; // CARRIED / UNIT
 const ENTERING_UNITS: u32 = 1u; // 2 / UNIT
-const IN_TILE: u32 = 1u;
 const OUT_TILE: u32 = 1u;
 const PLACES: u32 = 30u; // WINDOW · COLUMNS
-const WINDOWS: u32 = 30u; // IN_TILE · PLACES
-const PRODUCTS: u32 = 16u; // IN_TILE · OUT_TILE · KERNEL_AREA
+const PRODUCTS: u32 = 16u; // OUT_TILE · KERNEL_AREA
 const SUMS: u32 = 17u; // PRODUCTS + OUT_TILE: those of the bias come last
 const STORES: u32 = 1u; // SUMS / LANES, rounded up
 const TURN: u32 = 1u; // stores at once
@@ -58,11 +56,11 @@ var<workgroup> staged: array<f32, STAGED>;
 
 // The window moved by the arg-max, at each tap. A function, as is the next, because the time to compile one grows with
 // its length squared.
-fn shift(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, down: vec4<bool>, right: vec4<bool>) -> array<vec4f, KERNEL_AREA> {
+fn shift(window: ptr<function, array<vec4f, PLACES>>, down: vec4<bool>, right: vec4<bool>) -> array<vec4f, KERNEL_AREA> {
     var rows: array<vec4f, SHIFTED_AREA>;
     for (var i = 0u; i < KERNEL; i++) { // unroll
         for (var j = 0u; j < WINDOW; j++) { // unroll
-            rows[i * WINDOW + j] = select((*windows)[first + i * COLUMNS + j], (*windows)[first + (i + 1u) * COLUMNS + j], down);
+            rows[i * WINDOW + j] = select((*window)[i * COLUMNS + j], (*window)[(i + 1u) * COLUMNS + j], down);
         }
     }
     var shifted: array<vec4f, KERNEL_AREA>;
@@ -103,7 +101,7 @@ fn total(value: f32, lane: u32) -> f32 {
 @compute @workgroup_size(LANES)
 fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let out_blocks = (OUT_VECS * 4u + OUT_TILE - 1u) / OUT_TILE;
-    let first_in = group.x / out_blocks * IN_TILE;
+    let c = group.x / out_blocks;
     let first_out = group.x % out_blocks * OUT_TILE;
     let tile = group.y % TILES;
     let split = group.y / TILES;
@@ -126,23 +124,18 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
             let image = round * LANES + lane;
             let n = min(image, BATCH_VECS - 1u);
             let scale = scales(n);
-            var windows: array<vec4f, WINDOWS>;
-            for (var c = 0u; c < IN_TILE; c++) { // unroll
-                for (var u = 0u; u < CARRIED_UNITS; u++) { // unroll
-                    load_columns(&windows, c * PLACES, 2u + u * UNIT, min(first_in + c, IN_CHANNELS - 1u), p, 2u * left + u * UNIT, n, scale, lane);
-                }
+            var window: array<vec4f, PLACES>;
+            for (var u = 0u; u < CARRIED_UNITS; u++) { // unroll
+                load_columns(&window, 2u + u * UNIT, c, p, 2u * left + u * UNIT, n, scale, lane);
             }
             for (var q = left; q < right_end; q++) {
-                for (var c = 0u; c < IN_TILE; c++) { // unroll
-                    for (var i = 0u; i < WINDOW; i++) { // unroll
-                        const row = c * PLACES + i * COLUMNS;
-                        for (var j = 0u; j < CARRIED; j++) { // unroll
-                            windows[row + j] = windows[row + j + 2u];
-                        }
+                for (var i = 0u; i < WINDOW; i++) { // unroll
+                    for (var j = 0u; j < CARRIED; j++) { // unroll
+                        window[i * COLUMNS + j] = window[i * COLUMNS + j + 2u];
                     }
-                    for (var u = 0u; u < ENTERING_UNITS; u++) { // unroll
-                        load_columns(&windows, c * PLACES, CARRIED + u * UNIT, min(first_in + c, IN_CHANNELS - 1u), p, 2u * q + CARRIED + u * UNIT, n, scale, lane);
-                    }
+                }
+                for (var u = 0u; u < ENTERING_UNITS; u++) { // unroll
+                    load_columns(&window, CARRIED + u * UNIT, c, p, 2u * q + CARRIED + u * UNIT, n, scale, lane);
                 }
                 for (var k = 0u; k < OUT_TILE; k++) { // unroll
                     let o = min(first_out + k, OUT_CHANNELS - 1u);
@@ -152,9 +145,7 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                     sums[PRODUCTS + k] += dot(g, vec4f(1.0));
                     let down = (codes & vec4u(2u)) != vec4u(0u);
                     let right = (codes & vec4u(1u)) != vec4u(0u);
-                    for (var c = 0u; c < IN_TILE; c++) { // unroll
-                        accumulate(&sums, (c * OUT_TILE + k) * KERNEL_AREA, shift(&windows, c * PLACES, down, right), g);
-                    }
+                    accumulate(&sums, k * KERNEL_AREA, shift(&window, down, right), g);
                 }
             }
         }
@@ -184,17 +175,16 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
                 }
                 mine = plain_zero(mine);
             }
-            let c = first_in + s / (OUT_TILE * KERNEL_AREA);
             let of_bias = s >= PRODUCTS;
-            let o = first_out + select(s / KERNEL_AREA % OUT_TILE, s - PRODUCTS, of_bias);
+            let o = first_out + select(s / KERNEL_AREA, s - PRODUCTS, of_bias);
             let sum = select(0.0, mine, o < OUT_CHANNELS);
             let part = split * TILES + tile;
-            if (!of_bias && c < IN_CHANNELS && o < OUT_VECS * 4u) {
+            if (!of_bias && o < OUT_VECS * 4u) {
                 let row = (part * IN_CHANNELS + c) * KERNEL_AREA + s % KERNEL_AREA;
                 grad_weights[row * OUT_VECS * 4u + o] = sum;
             }
-            // Every block of input channels has the bias; the first writes it.
-            if (of_bias && s < SUMS && first_in == 0u && o < OUT_VECS * 4u) {
+            // Every input channel has the bias; the first writes it.
+            if (of_bias && s < SUMS && c == 0u && o < OUT_VECS * 4u) {
                 grad_bias[part * OUT_VECS * 4u + o] = sum;
             }
         }

@@ -7,12 +7,12 @@ fn scales(n: u32) -> vec4f {
     return vec4f(1.0);
 }
 
-// UNIT input columns of channel c from x on, in the rows of the windows of row p, into the columns from `into` on of the
-// window that begins at `first`, a row of which has COLUMNS places.
-fn load_columns(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u32, c: u32, p: u32, x: u32, n: u32, scale: vec4f, lane: u32) {
+// UNIT input columns of channel c from x on, in the rows of the windows of row p, into the columns from `into` on of
+// `window`, a row of which has COLUMNS places.
+fn load_columns(window: ptr<function, array<vec4f, PLACES>>, into: u32, c: u32, p: u32, x: u32, n: u32, scale: vec4f, lane: u32) {
     for (var i = 0u; i < WINDOW; i++) { // unroll
         for (var j = 0u; j < UNIT; j++) { // unroll
-            (*windows)[first + i * COLUMNS + into + j] = images[((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + x + j) * BATCH_VECS + n];
+            (*window)[i * COLUMNS + into + j] = images[((c * IN_HEIGHT + 2u * p + i) * IN_WIDTH + x + j) * BATCH_VECS + n];
         }
     }
 }

@@ -22,7 +22,7 @@ fn scales(n: u32) -> vec4f {
 
 // UNIT and x are even. The blocks' means are the same for all lanes: each of SUBGROUP lanes loads a share of them and
 // broadcasts it.
-fn load_columns(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into: u32, c: u32, p: u32, x: u32, n: u32, scale: vec4f, lane: u32) {
+fn load_columns(window: ptr<function, array<vec4f, PLACES>>, into: u32, c: u32, p: u32, x: u32, n: u32, scale: vec4f, lane: u32) {
     let corner = (c * BLOCK_ROWS + p) * BLOCK_COLUMNS + x / 2u;
     var means: array<vec4f, HELD_MEANS>;
     for (var h = 0u; h < HELD_MEANS; h++) { // unroll
@@ -39,7 +39,7 @@ fn load_columns(windows: ptr<function, array<vec4f, WINDOWS>>, first: u32, into:
                 if (row < WINDOW) {
                     const place = min(row, WINDOW - 1u) * COLUMNS + 2u * k + at % 2u;
                     let of_pixel = subgroupBroadcast(means[slot / SUBGROUP][at], slot % SUBGROUP);
-                    (*windows)[first + into + place] = network_input(block, at, scale, of_pixel);
+                    (*window)[into + place] = network_input(block, at, scale, of_pixel);
                 }
             }
         }

@@ -124,7 +124,7 @@ pub(super) fn forward(
     let columns = source.columns(geometry);
     let turn = tuning::stored_at_once(tile.channels * 4, 8, target);
     let mut specialization = constants(geometry).with(&source.constants(geometry, columns, target)).with(&[
-        ("WINDOWS", window * columns),
+        ("PLACES", window * columns),
         ("CHANNEL_VECS", tile.channels),
         ("SUMS", tile.channels * 16),
         ("TURN", turn),
@@ -159,10 +159,10 @@ pub(super) fn grad_weights(
 ) -> Vec<Dispatch> {
     let tile = tuning::conv_pool_grad_weight(geometry, target);
     let area = geometry.kernel * geometry.kernel;
-    let blocks = geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.channels);
+    let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(tile.channels);
     let window = geometry.kernel + 1;
     let (columns, unit) = (source.columns(geometry), source.unit());
-    let products = tile.taps * tile.channels * area;
+    let products = tile.channels * area;
     let sums = products + tile.channels;
     let stores = sums.div_ceil(tile.lanes);
     let turn = tuning::stored_at_once(stores, 2, target);
@@ -172,10 +172,8 @@ pub(super) fn grad_weights(
         ("CARRIED", columns - 2),
         ("CARRIED_UNITS", (columns - 2) / unit),
         ("ENTERING_UNITS", 2 / unit),
-        ("IN_TILE", tile.taps),
         ("OUT_TILE", tile.channels),
         ("PLACES", window * columns),
-        ("WINDOWS", tile.taps * window * columns),
         ("PRODUCTS", products),
         ("SUMS", sums),
         ("STORES", stores),

@@ -124,7 +124,7 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
     }
 }
 
-/// Weight gradient through the pool; `taps` counts input channels.
+/// Weight gradient through the pool, an input channel an invocation: `taps` counts these.
 pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
     match target.software {
         true => software::conv_pool_grad_weight(geometry, target),
@@ -253,7 +253,7 @@ mod tests {
                 let pooled = conv_pool_forward(&g, &HARDWARE);
                 assert!(pooled.lanes * pooled.groups <= INVOCATIONS, "{g:?}: {pooled:?}");
                 let pooled = conv_pool_grad_weight(&g, &HARDWARE);
-                let sums = pooled.channels * (pooled.taps * g.kernel * g.kernel + 1);
+                let sums = pooled.channels * (g.kernel * g.kernel + 1);
                 let staged = staged_totals(sums, pooled.lanes, &HARDWARE);
                 assert!((staged + pooled.lanes) * 4 <= WORKGROUP_BYTES, "{g:?}: {pooled:?}");
                 assert!(staged > 1 || pooled.lanes == 1, "{g:?}: filters this small fit");
