@@ -1,14 +1,14 @@
 //! Loops that test at their end.
 //!
 //! lavapipe runs the lanes of a subgroup under a mask: a lane whose loop is over is masked out and the rest of the body is run
-//! all the same; only at the end of the body does it ask whether a lane is left. A loop that tests before its body so runs the
-//! body once more than it has turns, a fifth too often with four turns, and what that last turn loads from memory of nobody may
-//! be numbers that are slow to compute with (`benches/NOTES.md`).
+//! all the same; only at the end of the body does it ask whether a lane is left. So a loop that tests before its body runs it
+//! once more than it has turns: five times for four. And what that last run loads lies beyond what the loop is about, where
+//! there may be numbers that are slow to compute with (`benches/NOTES.md`).
 //!
 //! ```wgsl
-//! for (var c = 0u; c < CHANNELS; c++) {      { var c = 0u; if (c < CHANNELS) { loop {
+//! for (var c = 0u; c < CHANNELS; c++) {      { var c = 0u; if (c < CHANNELS) { loop { {
 //!     …                                          …
-//! }                                          c++; if (!(c < CHANNELS)) { break; } } } }
+//! }                                          } c++; if (!(c < CHANNELS)) { break; } } } }
 //! ```
 
 use std::fmt::Write;
@@ -27,10 +27,10 @@ pub(super) fn tested_last(file: &str, text: &str) -> String {
         let space = &line[..line.len() - code.len()];
         if let Some(head) = head_of(code) {
             let Head { init, condition, .. } = head;
-            let _ = writeln!(out, "{space}{{ {init}; if ({condition}) {{ loop {{");
+            let _ = writeln!(out, "{space}{{ {init}; if ({condition}) {{ loop {{ {{");
             open.push((space, head));
         } else if let Some((_, Head { condition, step, .. })) = open.pop_if(|(of, _)| code == "}" && *of == space) {
-            let _ = writeln!(out, "{space}{step}; if (!({condition})) {{ break; }} }} }} }}");
+            let _ = writeln!(out, "{space}}} {step}; if (!({condition})) {{ break; }} }} }} }}");
         } else {
             assert!(
                 open.is_empty() || !code.contains("continue;"),
@@ -66,9 +66,9 @@ mod tests {
     fn the_test_moves_behind_the_body() {
         let text = "fn f() {\n    for (var i = 0u; i < 3u; i++) {\n        for (var half = i; half > 0u; half /= 2u) {\n            \
                     g(half);\n        }\n        if (i > 1u) {\n            h();\n        }\n    }\n}\n";
-        let expected = "fn f() {\n    { var i = 0u; if (i < 3u) { loop {\n        { var half = i; if (half > 0u) { loop {\n            \
-                        g(half);\n        half /= 2u; if (!(half > 0u)) { break; } } } }\n        if (i > 1u) {\n            h();\n        \
-                        }\n    i++; if (!(i < 3u)) { break; } } } }\n}\n";
+        let expected = "fn f() {\n    { var i = 0u; if (i < 3u) { loop { {\n        { var half = i; if (half > 0u) { loop { {\n            \
+                        g(half);\n        } half /= 2u; if (!(half > 0u)) { break; } } } }\n        if (i > 1u) {\n            h();\n        \
+                        }\n    } i++; if (!(i < 3u)) { break; } } } }\n}\n";
         assert_eq!(tested_last("sample.wgsl", text), expected);
     }
 
