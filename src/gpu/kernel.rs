@@ -18,7 +18,6 @@
 //! 8. stores marked `// all lanes` may be done by half of a subgroup's lanes ([`super::halves`]).
 
 use super::{halves, loops, nets, texels};
-use std::fmt::Write;
 
 /// `kernels/shared/linear.wgsl`, for kernels of other crates.
 pub const LINEAR: &str = include_str!("../../kernels/shared/linear.wgsl");
@@ -154,7 +153,7 @@ impl Kernel {
         assert!(pending.is_empty(), "{}: no `const {pending:?}: u32 = …;`", self.file);
         assert!(uniforms.is_empty(), "{}: no `var<storage, read> {uniforms:?}: array<vec4f>;`", self.file);
         let mut text = String::new();
-        unroll(&lines, &constants, self.file, &mut text);
+        loops::unroll(&lines, &constants, self.file, &mut text);
         if constants.get("SUBGROUP") == Some(&1) {
             text = text.replace("subgroupBroadcast(", "own_value(");
             text.push_str("fn own_value(value: f32, lane: u32) -> f32 { return value; }\n");
@@ -180,48 +179,6 @@ fn parse_constant(line: &str) -> Option<(&str, u32)> {
     let (name, rest) = line.strip_prefix("const ")?.split_once(": u32 = ")?;
     let (value, _) = rest.split_once("u;")?;
     Some((name, value.parse().ok()?))
-}
-
-/// Writes `lines` out with each `// unroll` loop replaced by copies of its body.
-fn unroll(lines: &[String], constants: &std::collections::HashMap<String, u32>, file: &str, text: &mut String) {
-    let mut at = 0;
-    while at < lines.len() {
-        let line = &lines[at];
-        let Some((counter, bound)) = parse_unrolled_loop(line) else {
-            text.push_str(line);
-            text.push('\n');
-            at += 1;
-            continue;
-        };
-        let count = match bound.strip_suffix('u').and_then(|literal| literal.parse().ok()) {
-            Some(literal) => literal,
-            None => *constants.get(bound).unwrap_or_else(|| panic!("{file}: unknown loop bound {bound}")),
-        };
-        // The loop's last line closes at the indentation of its first.
-        let indent = line.len() - line.trim_start().len();
-        let closing = format!("{}}}", &line[..indent]);
-        let length = lines[at + 1..]
-            .iter()
-            .position(|candidate| *candidate == closing)
-            .unwrap_or_else(|| panic!("{file}: the unrolled loop over {counter} is not closed"));
-        let body = &lines[at + 1..at + 1 + length];
-        for index in 0..count {
-            let _ = writeln!(text, "{}{{ const {counter} = {index}u;", &line[..indent]);
-            unroll(body, constants, file, text);
-            text.push_str(&closing);
-            text.push('\n');
-        }
-        at += length + 2;
-    }
-}
-
-/// `for (var c = 0u; c < COUNT; c++) { // unroll` → `(c, COUNT)`.
-fn parse_unrolled_loop(line: &str) -> Option<(&str, &str)> {
-    let rest = line.trim().strip_suffix("{ // unroll")?.trim().strip_prefix("for (var ")?;
-    let (counter, rest) = rest.split_once(" = 0u; ")?;
-    let (condition, _) = rest.split_once(';')?;
-    let (_, bound) = condition.split_once(" < ")?;
-    Some((counter, bound.trim()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Loops that test at their end.
+//! Loops that are written out, and loops that test at their end.
 //!
 //! lavapipe runs the lanes of a subgroup under a mask: a lane whose loop is over is masked out and the rest of the body is run
 //! all the same; only at the end of the body does it ask whether a lane is left. So a loop that tests before its body runs it
@@ -10,11 +10,45 @@
 //!     …                                          …
 //! }                                          } c++; if (!(c < CHANNELS)) { break; } } } }
 //! ```
+//!
+//! The last line of either kind closes at the indentation of its first.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
-/// `text` with the test of every `for` behind its body; and once before, which is nothing where constants pass it. The last
-/// line of a loop closes at the indentation of its first.
+/// Writes `lines` out with each `// unroll` loop replaced by copies of its body.
+pub(super) fn unroll(lines: &[String], constants: &HashMap<String, u32>, file: &str, text: &mut String) {
+    let mut at = 0;
+    while at < lines.len() {
+        let line = &lines[at];
+        let Some((counter, bound)) = counter_and_bound(line) else {
+            text.push_str(line);
+            text.push('\n');
+            at += 1;
+            continue;
+        };
+        let count = match bound.strip_suffix('u').and_then(|literal| literal.parse().ok()) {
+            Some(literal) => literal,
+            None => *constants.get(bound).unwrap_or_else(|| panic!("{file}: unknown loop bound {bound}")),
+        };
+        let indent = line.len() - line.trim_start().len();
+        let closing = format!("{}}}", &line[..indent]);
+        let length = lines[at + 1..]
+            .iter()
+            .position(|candidate| *candidate == closing)
+            .unwrap_or_else(|| panic!("{file}: the unrolled loop over {counter} is not closed"));
+        let body = &lines[at + 1..at + 1 + length];
+        for index in 0..count {
+            let _ = writeln!(text, "{}{{ const {counter} = {index}u;", &line[..indent]);
+            unroll(body, constants, file, text);
+            text.push_str(&closing);
+            text.push('\n');
+        }
+        at += length + 2;
+    }
+}
+
+/// `text` with the test of every `for` behind its body; and once before, which is nothing where constants pass it.
 ///
 /// # Panics
 /// When a loop is not closed or has a `continue`, which would pass over the test: a mistake in the kernel `file`.
@@ -54,8 +88,17 @@ struct Head<'a> {
 
 /// Takes `for (init; condition; step) {` apart.
 fn head_of(code: &str) -> Option<Head<'_>> {
-    let mut parts = code.strip_prefix("for (")?.strip_suffix(") {")?.split("; ");
+    let inside = code.strip_prefix("for (")?.strip_suffix('{')?.trim_end().strip_suffix(')')?;
+    let mut parts = inside.split(';').map(str::trim);
     Some(Head { init: parts.next()?, condition: parts.next()?, step: parts.next()? })
+}
+
+/// `for (var c = 0u; c < COUNT; c++) { // unroll` → `(c, COUNT)`.
+fn counter_and_bound(line: &str) -> Option<(&str, &str)> {
+    let Head { init, condition, .. } = head_of(line.trim().strip_suffix(" // unroll")?)?;
+    let counter = init.strip_prefix("var ")?.strip_suffix(" = 0u")?;
+    let (_, bound) = condition.split_once(" < ")?;
+    Some((counter, bound))
 }
 
 #[cfg(test)]

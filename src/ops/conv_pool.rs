@@ -86,7 +86,9 @@ impl Source {
     /// The constants of the snippet that loads the inputs, `unit` columns at once.
     fn constants(self, geometry: &ConvGeometry, unit: usize, target: &Target) -> Vec<(&'static str, usize)> {
         let window = geometry.kernel + 1;
-        let mut constants = vec![("WINDOW", window), ("COLUMNS", self.columns(geometry)), ("UNIT", unit)];
+        let columns = self.columns(geometry);
+        let mut constants =
+            vec![("WINDOW", window), ("COLUMNS", columns), ("PLACES", window * columns), ("UNIT", unit)];
         if let Self::Pixels(_) = self {
             let [rows, columns] = blocks(geometry.in_height, geometry.in_width);
             let (down, across) = (window.div_ceil(2), unit / 2);
@@ -120,11 +122,9 @@ pub(super) fn forward(
     target: &Target,
 ) -> Dispatch {
     let tile = tuning::conv_pool_forward(geometry, target);
-    let window = geometry.kernel + 1;
     let columns = source.columns(geometry);
     let turn = tuning::stored_at_once(tile.channels * 4, 8, target);
     let mut specialization = constants(geometry).with(&source.constants(geometry, columns, target)).with(&[
-        ("PLACES", window * columns),
         ("CHANNEL_VECS", tile.channels),
         ("SUMS", tile.channels * 16),
         ("TURN", turn),
@@ -160,7 +160,6 @@ pub(super) fn grad_weights(
     let tile = tuning::conv_pool_grad_weight(geometry, target);
     let area = geometry.kernel * geometry.kernel;
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(tile.channels);
-    let window = geometry.kernel + 1;
     let (columns, unit) = (source.columns(geometry), source.unit());
     let products = tile.channels * area;
     let sums = products + tile.channels;
@@ -168,12 +167,11 @@ pub(super) fn grad_weights(
     let turn = tuning::stored_at_once(stores, 2, target);
     let specialization = constants(geometry).with(&source.constants(geometry, unit, target)).with(&[
         ("TILES", geometry.tiles()),
-        ("SHIFTED_AREA", geometry.kernel * window),
+        ("SHIFTED_AREA", geometry.kernel * (geometry.kernel + 1)),
         ("CARRIED", columns - 2),
         ("CARRIED_UNITS", (columns - 2) / unit),
         ("ENTERING_UNITS", 2 / unit),
         ("OUT_TILE", tile.channels),
-        ("PLACES", window * columns),
         ("PRODUCTS", products),
         ("SUMS", sums),
         ("STORES", stores),
