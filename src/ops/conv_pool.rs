@@ -401,7 +401,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(8))]
+        #![proptest_config(crate::ops::testing::config(10))]
 
         #[test]
         fn fused_convolution_and_its_gradients_match_the_reference(

@@ -485,7 +485,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(16))]
+        #![proptest_config(crate::ops::testing::config(24))]
 
         #[test]
         fn both_signals_and_their_gradients_match_the_reference(

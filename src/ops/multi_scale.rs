@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(crate::ops::testing::config(8))]
+        #![proptest_config(crate::ops::testing::config(10))]
 
         #[test]
         fn the_layer_and_its_gradients_match_the_reference(
