@@ -103,11 +103,16 @@ impl EvalArgs {
         let beside = pairs.parent().unwrap_or(Path::new("."));
         let list = PairList::open(pairs, self.data.as_deref().unwrap_or(beside))?;
         let leaking = list.people_in_several_folds().len();
-        if leaking > 0 {
-            let warning = "people are in several folds: a threshold is then chosen on people that it is tested on";
-            let _ = writeln!(std::io::stderr(), "warning: {leaking} {warning}");
-        }
+        warn_of_leaks(leaking, "people are in several folds");
         Ok(list)
+    }
+
+    /// The two lists of View 1: what the threshold is chosen on, and what it is judged on.
+    fn view1_lists(&self) -> Result<Option<[PairList; 2]>> {
+        let Some(files) = &self.view1 else { return Ok(None) };
+        let lists = [self.open(&files[0])?, self.open(&files[1])?];
+        warn_of_leaks(lists[0].people_shared_with(&lists[1]).len(), "people are in both lists of View 1");
+        Ok(Some(lists))
     }
 
     /// The pairs in a few words.
@@ -123,6 +128,14 @@ impl EvalArgs {
 
     fn bootstrap(&self) -> Bootstrap {
         Bootstrap { replicates: self.replicates, seed: self.seed, ..Bootstrap::default() }
+    }
+}
+
+/// Says on standard error that a threshold has seen `count` of the people that it is tested on, and `why`.
+fn warn_of_leaks(count: usize, why: &str) {
+    if count > 0 {
+        let warning = "a threshold is then chosen on people that it is tested on";
+        let _ = writeln!(std::io::stderr(), "warning: {count} {why}: {warning}");
     }
 }
 
@@ -292,8 +305,7 @@ impl Subject {
 pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
     [&args.roc, &args.det, &args.report].into_iter().flatten().try_for_each(|path| check_output(path))?;
     let list = args.pair_list()?;
-    let view1_training = args.view1.as_ref().map(|files| args.open(&files[0])).transpose()?;
-    let view1_test = args.view1.as_ref().map(|files| args.open(&files[1])).transpose()?;
+    let view1_lists = args.view1_lists()?;
     let mut subject = Subject::open(args, open)?;
     let images = subject.images(args, &list)?;
     let people = People::of(&list);
@@ -304,15 +316,15 @@ pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> R
         let raw = Distance::Euclidean.of_pairs(&images.pixels()?, images.spec().stored_bytes(), &list.pairs)?;
         evaluated.push(Evaluated::new("raw pixels", raw, &list, &people, args.bootstrap())?);
     }
-    let view1 = match (&view1_training, &view1_test) {
-        (Some(training), Some(test)) => {
+    let view1 = match &view1_lists {
+        Some([training, test]) => {
             let mut trials = |list: &PairList| -> Result<Trials> {
                 let images = subject.images(args, list)?;
                 Ok(Trials::of_pairs(&subject.distances(list, images.as_ref())?, &list.pairs)?)
             };
             Some(view1(&trials(training)?, &trials(test)?))
         }
-        _ => None,
+        None => None,
     };
     let chosen = subject.threshold();
     let own = chosen.as_ref().map(|(at, _)| accuracy_at(*at, evaluated[0].distances.iter().zip(&list.pairs)));

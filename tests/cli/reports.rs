@@ -99,6 +99,13 @@ fn view_1_takes_its_threshold_from_the_first_list() {
     let text = succeeds(&eval(&[&"--view1", &lfw.training, &lfw.test], &[&"--report", &page]));
     assert!(text.contains("view 1      accuracy") && text.contains("chosen on 8 others"), "{text}");
     assert!(std::fs::read_to_string(page).unwrap().contains("View 1"));
+
+    let warned = |test: &Path| {
+        let output = deepid2().args(eval(&[&"--view1", &lfw.training, &test], &[])).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().contains("4 people are in both lists of View 1")
+    };
+    assert!(warned(&lfw.training) && !warned(&lfw.test));
 }
 
 #[test]

@@ -131,14 +131,25 @@ impl PairList {
             }
         }
         folds_of.retain(|_, folds| folds.len() > 1);
-        let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        folds_of.into_iter().map(|(folder, folds)| (name(folder), folds.into_iter().collect())).collect()
+        folds_of.into_iter().map(|(folder, folds)| (name_of(folder), folds.into_iter().collect())).collect()
+    }
+
+    /// The people whose pictures are in both lists, by the folder that holds the pictures. The two lists of LFW's View 1
+    /// have none.
+    pub fn people_shared_with(&self, other: &Self) -> Vec<String> {
+        let [folders, others] = [self, other]
+            .map(|list| list.pictures.iter().filter_map(|picture| picture.parent()).collect::<BTreeSet<&Path>>());
+        folders.intersection(&others).map(|folder| name_of(folder)).collect()
     }
 
     /// How many pairs show one person.
     pub fn same_count(&self) -> usize {
         self.pairs.iter().filter(|pair| pair.same).count()
     }
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Counts the pictures that a file names and that are not there, and keeps the first.
@@ -239,6 +250,10 @@ mod tests {
         let leaking = open("2 1\nAnn 1 2\nAnn 1 Bob 1\nAnn 1 2\nAnn 2 Bob 1\n").unwrap();
         let both = |name: &str| (name.to_string(), vec![0, 1]);
         assert_eq!(leaking.people_in_several_folds(), [both("Ann"), both("Bob")]);
+        assert_eq!(lfw.people_shared_with(&leaking), ["Ann", "Bob"]);
+        let of_ann = PairList { pictures: lfw.pictures[..2].to_vec(), pairs: vec![], folds: 1 };
+        let of_bob = PairList { pictures: lfw.pictures[2..].to_vec(), pairs: vec![], folds: 1 };
+        assert!(of_ann.people_shared_with(&of_bob).is_empty());
         assert!(matches!(open("\n# nothing\n"), Err(Error::Empty { .. })));
         assert!(matches!(PairList::open(&root.path().join("gone"), root.path()), Err(Error::Read { .. })));
     }
