@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use deepid2::data::dataset::find_images;
-use deepid2::face::detect::{DetectSettings, Detector, FaceBox, Search};
+use deepid2::face::detect::{DetectSettings, Detector, FaceBox, FaceSource};
 use deepid2::face::picture::Picture;
 use deepid2::report::quoted;
 use indicatif::ProgressBar;
@@ -62,7 +62,7 @@ pub struct SearchArgs {
 
 impl SearchArgs {
     /// The search that the flags describe.
-    pub fn search(&self) -> Result<Search> {
+    pub fn search(&self) -> Result<FaceSource> {
         let settings = DetectSettings {
             min_face: self.min_face,
             longest_side: self.longest_side,
@@ -70,9 +70,9 @@ impl SearchArgs {
             ..DetectSettings::default()
         };
         let search = match (self.no_detect, self.face) {
-            (true, _) => Search::Central(self.face_share),
-            (false, Faces::Largest) => Search::Largest(settings),
-            (false, Faces::All) => Search::All(settings),
+            (true, _) => FaceSource::Central(self.face_share),
+            (false, Faces::Largest) => FaceSource::Largest(settings),
+            (false, Faces::All) => FaceSource::All(settings),
         };
         search.check()?;
         Ok(search)
@@ -127,7 +127,7 @@ pub fn run(args: &DetectArgs) -> Result<ExitCode> {
 }
 
 /// Searches one picture; whether it could not be read.
-fn look(detector: &Detector, search: &Search, path: &Path) -> Result<(Found, bool)> {
+fn look(detector: &Detector, search: &FaceSource, path: &Path) -> Result<(Found, bool)> {
     let picture = match Picture::open(path) {
         Ok(picture) => picture,
         Err(error) => return Ok((Found { faces: vec![], reason: Some(error.to_string()) }, true)),

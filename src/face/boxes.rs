@@ -4,7 +4,7 @@ use super::annotated::Annotated;
 use super::detect::{DetectSettings, Detector, FaceBox};
 use super::picture::Gray;
 use super::points::{Shape, distance};
-use super::sdm::{Placement, Similarity};
+use super::sdm::{Placement, Pose};
 
 /// Detected faces from which the placement's mean and spread are taken; fewer are not trusted.
 const ENOUGH_DETECTED: usize = 20;
@@ -41,7 +41,7 @@ fn surrounds(found: &FaceBox, shape: &Shape) -> bool {
 
 /// The box in which the mean shape comes nearest to `shape`.
 pub fn best_box(mean: &Shape, shape: &Shape, placement: &Placement) -> FaceBox {
-    let pose = Similarity::nearest(mean, shape);
+    let pose = Pose::nearest(mean, shape);
     let side = pose.scale() / placement.scale;
     let [x, y] = [0, 1].map(|k| pose.shift[k] - side * placement.shift[k] - side / 2.0);
     FaceBox { x, y, width: side, height: side, score: 0.0 }
@@ -53,7 +53,7 @@ pub fn placements(mean: &Shape, faces: &[Annotated], boxes: &[Option<FaceBox>]) 
         .iter()
         .zip(boxes)
         .filter_map(|(face, found)| {
-            let (found, pose) = ((*found)?, Similarity::nearest(mean, &face.shape));
+            let (found, pose) = ((*found)?, Pose::nearest(mean, &face.shape));
             let (side, centre) = (found.side(), found.centre());
             let shift = [0, 1].map(|k| (pose.shift[k] - centre[k]) / side);
             Some([(pose.scale() / side).ln(), shift[0], shift[1]].map(f64::from))

@@ -127,7 +127,7 @@ impl DetectSettings {
 /// Where faces are taken to be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Search {
+pub enum FaceSource {
     /// The largest face that the detector finds.
     Largest(DetectSettings),
     /// Every face that the detector finds.
@@ -137,7 +137,7 @@ pub enum Search {
     Central(f32),
 }
 
-impl Search {
+impl FaceSource {
     /// Checks the settings.
     ///
     /// # Errors
@@ -283,9 +283,9 @@ mod tests {
         // In a search of half the size, the box is still in pixels of the picture.
         let coarse = found(&larger, &DetectSettings { longest_side: 150, ..settings });
         assert!(distance(coarse[0].centre(), expected) < 0.15 * face.side(), "{coarse:?}");
-        let largest = Search::Largest(settings).faces(&detector, &larger).unwrap();
+        let largest = FaceSource::Largest(settings).faces(&detector, &larger).unwrap();
         assert_eq!(largest, [moved]);
-        assert_eq!(Search::All(settings).faces(&detector, &larger).unwrap(), found(&larger, &settings));
+        assert_eq!(FaceSource::All(settings).faces(&detector, &larger).unwrap(), found(&larger, &settings));
     }
 
     fn distance(a: [f32; 2], b: [f32; 2]) -> f32 {
@@ -304,11 +304,11 @@ mod tests {
     #[test]
     fn the_central_box_is_a_square_in_the_middle() {
         let detector = Detector::new();
-        let faces = Search::Central(0.5).faces(&detector, &blank(100, 60)).unwrap();
+        let faces = FaceSource::Central(0.5).faces(&detector, &blank(100, 60)).unwrap();
         assert_eq!(faces, [FaceBox { x: 34.5, y: 14.5, width: 30.0, height: 30.0, score: 0.0 }]);
         assert_eq!(faces[0].centre(), [49.5, 29.5]);
         for share in [0.0, -1.0, f32::NAN, 2.5] {
-            assert!(matches!(Search::Central(share).faces(&detector, &blank(9, 9)), Err(Error::Central { .. })));
+            assert!(matches!(FaceSource::Central(share).faces(&detector, &blank(9, 9)), Err(Error::Central { .. })));
         }
     }
 

@@ -67,7 +67,7 @@ impl Cascade {
         let sift = Sift::new();
         let mut features = vec![0.0; FEATURES];
         for stage in &self.stages {
-            let pose = Similarity::nearest(&self.mean, &shape);
+            let pose = Pose::nearest(&self.mean, &shape);
             frame.describe(&sift, &shape, &pose, stage.window, &mut features);
             shape = pose.moved(&shape, &stage.displacement(&features));
         }
@@ -97,13 +97,13 @@ pub fn start(mean: &Shape, face: &FaceBox, placement: &Placement) -> Shape {
 
 /// p ↦ (a·x − b·y, b·x + a·y) + shift.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Similarity {
+pub struct Pose {
     pub a: f32,
     pub b: f32,
     pub shift: [f32; 2],
 }
 
-impl Similarity {
+impl Pose {
     /// The transform that takes `from`, whose middle is the origin, nearest to `to`.
     pub fn nearest(from: &Shape, to: &Shape) -> Self {
         let shift = middle(to);
@@ -184,7 +184,7 @@ impl Frame {
     }
 
     /// The descriptors about all landmarks of `shape`, given in pixels of the frame.
-    pub fn describe(&self, sift: &Sift, shape: &Shape, pose: &Similarity, window: f32, features: &mut [f32]) {
+    pub fn describe(&self, sift: &Sift, shape: &Shape, pose: &Pose, window: f32, features: &mut [f32]) {
         let step = window * pose.scale() / SAMPLES as f32;
         let level = (step.log2().round().max(0.0) as usize).min(LEVELS - 1);
         let shrink = (1u32 << level) as f32;
@@ -269,9 +269,9 @@ mod tests {
     proptest! {
         #[test]
         fn the_nearest_similarity_is_found(a in -3.0f32..3.0, b in 0.1f32..3.0, x in -50.0f32..50.0, y in -50.0f32..50.0) {
-            let truth = Similarity { a, b, shift: [x, y] };
+            let truth = Pose { a, b, shift: [x, y] };
             let to = mean().map(|point| { let [u, v] = truth.turn(point); [u + x, v + y] });
-            let found = Similarity::nearest(&mean(), &to);
+            let found = Pose::nearest(&mean(), &to);
             prop_assert!((found.a - a).abs() < 1e-3 && (found.b - b).abs() < 1e-3);
             prop_assert!((found.shift[0] - x).abs() < 1e-3 && (found.shift[1] - y).abs() < 1e-3);
             let back = found.turn_back(found.turn([0.3, -0.7]));
@@ -322,7 +322,7 @@ mod tests {
         let shape = mean().map(|[x, y]| [centre + 40.0 * x, centre + 40.0 * y]);
         let shape_turned = shape.map(|[x, y]| [2.0 * centre - y, x]);
         let describe = |gray: &Gray, shape: &Shape| {
-            let pose = Similarity::nearest(&mean(), shape);
+            let pose = Pose::nearest(&mean(), shape);
             let mut features = vec![0.0; FEATURES];
             Frame::from_gray(gray.clone(), window).describe(&Sift::new(), shape, &pose, 0.8, &mut features);
             features

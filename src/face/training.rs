@@ -13,7 +13,7 @@ use super::detect::{Detector, FaceBox};
 use super::picture::{Gray, Picture, Window};
 use super::points::{LANDMARKS, Shape, distance, mirrored, outside, pupil_distance};
 use super::ridge::NormalEquations;
-use super::sdm::{Cascade, FEATURES, Frame, OUTPUTS, Placement, Similarity, Stage, middle, start};
+use super::sdm::{Cascade, FEATURES, Frame, OUTPUTS, Placement, Pose, Stage, middle, start};
 use super::sift::Sift;
 use crate::data::{Purpose, decode, random_stream};
 use rand::RngExt;
@@ -192,7 +192,7 @@ fn mean_shape<'a>(shapes: impl Iterator<Item = &'a Shape> + Clone) -> Shape {
     for _ in 0..ROUNDS {
         let mut sum = [[0.0f64; 2]; LANDMARKS];
         for shape in shapes.clone() {
-            let pose = Similarity::nearest(&mean, shape);
+            let pose = Pose::nearest(&mean, shape);
             for (sum, point) in sum.iter_mut().zip(shape) {
                 let at = pose.turn_back([point[0] - pose.shift[0], point[1] - pose.shift[1]]);
                 sum[0] += f64::from(at[0]);
@@ -209,7 +209,7 @@ fn mean_shape<'a>(shapes: impl Iterator<Item = &'a Shape> + Clone) -> Shape {
 fn upright(shape: &Shape) -> Shape {
     let centre = middle(shape);
     let [left, right] = [super::points::LEFT_PUPIL, super::points::RIGHT_PUPIL].map(|i| shape[i]);
-    let pupils = Similarity { a: right[0] - left[0], b: right[1] - left[1], shift: centre };
+    let pupils = Pose { a: right[0] - left[0], b: right[1] - left[1], shift: centre };
     shape.map(|point| pupils.turn_back([point[0] - centre[0], point[1] - centre[1]]))
 }
 
@@ -358,7 +358,7 @@ impl Rows {
                 frame = example.frame(true);
             }
             let truth = example.truth(row >= half);
-            let pose = Similarity::nearest(&self.mean, shape);
+            let pose = Pose::nearest(&self.mean, shape);
             frame.describe(sift, shape, &pose, window, x);
             for ((step, truth), at) in y.as_chunks_mut::<2>().0.iter_mut().zip(&truth).zip(shape) {
                 *step = pose.turn_back([truth[0] - at[0], truth[1] - at[1]]);
@@ -378,7 +378,7 @@ impl Rows {
                 if row == half {
                     frame = example.frame(true);
                 }
-                let pose = Similarity::nearest(&mean, shape);
+                let pose = Pose::nearest(&mean, shape);
                 frame.describe(&sift, shape, &pose, stage.window, &mut features);
                 *shape = pose.moved(shape, &stage.displacement(&features));
             }
@@ -392,7 +392,7 @@ fn moved(first: &Shape, side: f32, spread: &Spread, settings: &TrainSettings, rn
     let shift = spread.shift.map(|deviation| settings.spread * deviation * side * gaussian(rng));
     let (sin, cos) = (settings.turn.to_radians() * gaussian(rng)).sin_cos();
     let centre = middle(first);
-    let turn = Similarity { a: stretch * cos, b: stretch * sin, shift: centre };
+    let turn = Pose { a: stretch * cos, b: stretch * sin, shift: centre };
     first.map(|point| {
         let turned = turn.turn([point[0] - centre[0], point[1] - centre[1]]);
         [0, 1].map(|k| centre[k] + turned[k] + shift[k])
@@ -512,7 +512,7 @@ mod tests {
             .iter()
             .enumerate()
             .map(|(i, face)| {
-                let pose = Similarity { a: 1.5, b: 0.1 * i as f32, shift: [3.0, i as f32] };
+                let pose = Pose { a: 1.5, b: 0.1 * i as f32, shift: [3.0, i as f32] };
                 face.shape.map(|point| {
                     let [x, y] = pose.turn(point);
                     [x + 3.0, y + i as f32]
