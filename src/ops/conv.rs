@@ -197,12 +197,8 @@ impl Op for ConvGradWeight {
         vec![gradients(&self.geometry, "gradients", bindings, target)]
     }
 
-    /// Where the weights are more than the inputs. An update waits until the data gradient has read the weights; what waits
-    /// in memory meanwhile is the gradient, or the inputs that it is computed from with the update.
     fn with_update(&self) -> Option<Arc<dyn Op>> {
-        let g = &self.geometry;
-        let inputs = g.in_channels * g.in_height * g.in_width * g.batch;
-        (g.weights().elements() > inputs).then(|| Arc::new(ConvUpdate { geometry: self.geometry }) as Arc<dyn Op>)
+        self.geometry.updates_with_gradient().then(|| Arc::new(ConvUpdate { geometry: self.geometry }) as Arc<dyn Op>)
     }
 
     fn flops(&self, _io: Io) -> u64 {
@@ -233,8 +229,8 @@ fn gradients(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand
             ("LANES", tile.lanes),
             ("SUBGROUP", target.subgroup),
             ("HELD", tile.taps.div_ceil(target.subgroup)),
-            ("PARTS", tile.splits),
-            ("STAGED", if tile.splits == 1 { 1 } else { tile.splits * sums * tile.lanes }),
+            ("PARTS", tile.parts),
+            ("STAGED", if tile.parts == 1 { 1 } else { tile.parts * sums * tile.lanes }),
         ]),
         bindings,
         workgroups: [blocks as u32, geometry.tiles() as u32, 1],
@@ -527,7 +523,8 @@ mod tests {
         };
         assert_eq!(record(4, false), (false, true, false));
         assert_eq!(record(4, true), (true, false, true));
-        assert_eq!(record(8, false), (true, false, true), "24 inputs and 24 weights");
+        assert_eq!(record(28, false), (false, true, false), "84 inputs and 24 weights");
+        assert_eq!(record(32, false), (true, false, true), "96 inputs and 24 weights");
     }
 
     #[test]

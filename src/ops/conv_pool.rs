@@ -7,10 +7,11 @@ use super::geometry::{ConvGeometry, Sharing, codes};
 use super::ingest::{PIXEL_SCALE, blocks};
 use super::max_pool::CODE_SHUT;
 use super::tuning::PoolGradData;
-use super::{conv_pool_windows, reduce, tuning, winograd};
+use super::{Sgd, conv_pool_windows, reduce, sgd, tuning, winograd};
 use crate::gpu::{Kernel, Specialization, Target};
 use crate::kernel;
 use crate::tape::{Dispatch, Error, Gradient, Io, Op, Operand, Tape, TensorType, Var};
+use std::sync::Arc;
 
 static FORWARD: Kernel = kernel!("conv_pool_forward.wgsl", "activations.wgsl", "codes.wgsl", "relu.wgsl");
 static FORWARD_OF_PIXELS: Kernel =
@@ -284,12 +285,87 @@ impl Op for ConvPoolGradWeight {
         }
     }
 
+    fn with_update(&self) -> Option<Arc<dyn Op>> {
+        self.geometry.updates_with_gradient().then(|| Arc::new(ConvPoolUpdate { of: *self }) as Arc<dyn Op>)
+    }
+
     fn flops(&self, _io: Io) -> u64 {
         self.geometry.flops() / 4
     }
 
     fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
         grad_weights_reference(&self.geometry, inputs[0], inputs[1], inputs[2])
+    }
+}
+
+/// [`ConvPoolGradWeight`] and the update of the weights by it, [`super::Sgd`]. Inputs: weights, velocity, input, upstream,
+/// code, rates, scale. The first two are overwritten; the third output is the bias's gradient.
+#[derive(Debug, Clone, Copy)]
+struct ConvPoolUpdate {
+    of: ConvPoolGradWeight,
+}
+
+impl ConvPoolUpdate {
+    /// One dispatch that does not store the weights' gradient, where there is such a kernel.
+    fn fused(&self, target: &Target) -> Option<Dispatch> {
+        let geometry = &self.of.geometry;
+        tuning::winograd(geometry, target).then(|| winograd::update(geometry, target)).flatten()
+    }
+}
+
+impl Op for ConvPoolUpdate {
+    fn name(&self) -> &'static str {
+        "conv_pool_update"
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>, Error> {
+        let [weights, velocity, _, _, _, rates, scale] = inputs else { unreachable!("recorded with seven inputs") };
+        let mut outputs = Sgd.infer(&[weights, velocity, &self.of.geometry.weights(), rates, scale])?;
+        outputs.push(self.of.geometry.bias());
+        Ok(outputs)
+    }
+
+    fn in_place(&self) -> &[(usize, usize)] {
+        Sgd.in_place()
+    }
+
+    fn scratch(&self, io: Io, target: &Target) -> Vec<TensorType> {
+        if self.fused(target).is_some() {
+            return vec![];
+        }
+        let mut scratch = self.of.scratch(io, target);
+        scratch.push(self.of.geometry.weights());
+        scratch
+    }
+
+    fn dispatches(&self, io: Io, target: &Target) -> Vec<Dispatch> {
+        if let Some(fused) = self.fused(target) {
+            return vec![fused];
+        }
+        let gradient = Operand::Scratch(self.scratch(io, target).len() - 1);
+        let of_gradient = |operand| match operand {
+            Operand::In(input) => Operand::In(input + 2),
+            Operand::Out(0) => gradient,
+            Operand::Out(_) => Operand::Out(2),
+            scratch @ Operand::Scratch(_) => scratch,
+        };
+        let of_update = |operand| match operand {
+            Operand::In(2) => gradient,
+            Operand::In(input) => Operand::In(input + 2),
+            other => other,
+        };
+        let gradients = self.of.dispatches(io, target).into_iter().map(|dispatch| dispatch.rebound(of_gradient));
+        gradients.chain(Sgd.dispatches(io, target).into_iter().map(|dispatch| dispatch.rebound(of_update))).collect()
+    }
+
+    fn flops(&self, io: Io) -> u64 {
+        self.of.flops(io)
+    }
+
+    fn reference(&self, _io: Io, inputs: &[&[f64]]) -> Vec<Vec<f64>> {
+        let gradients = grad_weights_reference(&self.of.geometry, inputs[2], inputs[3], inputs[4]);
+        let [weights, velocity] = sgd::reference(inputs[0], inputs[1], &gradients[0], inputs[5], inputs[6]);
+        vec![weights, velocity, gradients[1].clone()]
     }
 }
 
@@ -437,6 +513,36 @@ mod tests {
             check(Case::new(ConvPoolGradData { geometry }, of_data).forward_only());
             let of_weights = vec![tensor(&dims, 4), upstream, code];
             check(Case::new(ConvPoolGradWeight { geometry }, of_weights).forward_only());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::ops::testing::config(6))]
+
+        #[test]
+        fn an_update_is_the_gradient_and_the_step_by_it(
+            in_channels in 1usize..24,
+            out_channels in prop::sample::select(vec![1usize, 4, 5, 37, 60]),
+            kernel in prop::sample::select(vec![2usize, 3, 3]),
+            // As many tiles as windows, so that sums are whole; or one, whose sums are in parts.
+            sharing in prop::sample::select(vec![Sharing::Everywhere, Sharing::Tiles { height: 2, width: 2 }]),
+            batch in prop::sample::select(vec![4usize, 36, 68]),
+            seed: u64,
+        ) {
+            let conv = ConvPool { out_channels, kernel, sharing };
+            let input = [in_channels, 5 + kernel, 5 + kernel, batch];
+            let geometry = conv.geometry(&TensorType::f32(&input)).unwrap();
+            let inputs = vec![
+                tensor(&geometry.weights().dims, seed).zero_columns_from(out_channels),
+                tensor(&geometry.weights().dims, seed ^ 1).zero_columns_from(out_channels),
+                tensor(&input, seed ^ 2),
+                tensor(&geometry.pooled().dims, seed ^ 3),
+                integers(codes(&geometry.pooled()), 5, seed ^ 4),
+                tensor(&[4], 0).with([0.03f32, 0.9, 5e-4, 0.0].map(f64::from).to_vec()),
+                tensor(&[1], 0).with(vec![2.0]),
+            ];
+            let of = ConvPoolGradWeight { geometry };
+            check(Case::new(ConvPoolUpdate { of }, inputs).forward_only());
         }
     }
 

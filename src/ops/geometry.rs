@@ -134,6 +134,14 @@ impl ConvGeometry {
         TensorType::f32(&[self.in_channels, self.in_height, self.in_width, self.batch])
     }
 
+    /// Whether an update of the weights comes with their gradient, which then is not stored: where the inputs are fewer than
+    /// four times the weights. An update waits until the data gradient has read the weights; what waits in memory meanwhile
+    /// is the gradient, or the inputs that it is computed from with the update. Of the paper's network up to batch 256 these
+    /// are less than what its second layer needs later.
+    pub fn updates_with_gradient(&self) -> bool {
+        4 * self.weights().elements() > self.input().elements()
+    }
+
     /// The output's type.
     pub fn output(&self) -> TensorType {
         TensorType::f32(&[self.out_channels, self.out_height, self.out_width, self.batch])

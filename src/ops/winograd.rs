@@ -15,7 +15,7 @@ static FILTER: Kernel = kernel!("winograd_filter.wgsl", "linear.wgsl", "winograd
 static GRAD_DATA: Kernel =
     kernel!("winograd_grad_data.wgsl", "zero.wgsl", "codes.wgsl", "patches.wgsl", "winograd3.wgsl", "winograd.wgsl");
 static GRAD_WEIGHT: Kernel =
-    kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "winograd3.wgsl", "winograd.wgsl");
+    kernel!("winograd_grad_weight.wgsl", "zero.wgsl", "codes.wgsl", "momentum.wgsl", "winograd3.wgsl", "winograd.wgsl");
 
 /// Side of the square filters that the kernels take.
 pub const KERNEL: usize = 3;
@@ -79,28 +79,52 @@ pub fn gradient_parts(geometry: &ConvGeometry, target: &Target) -> Vec<TensorTyp
 /// Gradients of weights and bias from input 0 (images), 1 (upstream) and 2 (code) into outputs 0 and 1, by way of scratch 0
 /// and 1 where the tuning splits them.
 pub fn grad_weights(geometry: &ConvGeometry, target: &Target) -> Vec<Dispatch> {
+    let splits = tuning::winograd_grad_weight(geometry, target).splits;
+    let inputs = [0, 1, 2].map(Operand::In);
+    reduce::split(splits, [&geometry.weights(), &geometry.bias()], 0, target, |[weights, bias]| {
+        of_weights(geometry, "gradients", [&inputs[..], &[bias, weights]].concat(), target)
+    })
+}
+
+/// The update of outputs 0 (weights) and 1 (velocity) by the gradient from inputs 2 (images), 3 (upstream) and 4 (code), at
+/// inputs 5 (rates) and 6 (scale), and the bias's gradient into output 2; none where the tuning splits the gradient.
+pub fn update(geometry: &ConvGeometry, target: &Target) -> Option<Dispatch> {
+    let [images, upstream, code, rates, scale] = [2, 3, 4, 5, 6].map(Operand::In);
+    let [weights, velocity, bias] = [0, 1, 2].map(Operand::Out);
+    let bindings = vec![images, upstream, code, bias, weights, velocity, rates, scale];
+    let whole = tuning::winograd_grad_weight(geometry, target).splits == 1;
+    whole.then(|| {
+        let mut dispatch = of_weights(geometry, "update", bindings, target);
+        dispatch.specialization.uniform_if_it_fits("rates", 4, target.uniform_bytes);
+        dispatch
+    })
+}
+
+/// The dispatch of [`grad_weights`] or, by its `entry`, of [`update`].
+fn of_weights(geometry: &ConvGeometry, entry: &'static str, bindings: Vec<Operand>, target: &Target) -> Dispatch {
     let tile = tuning::winograd_grad_weight(geometry, target);
-    let blocks =
-        geometry.in_channels.div_ceil(tile.taps) * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.channels);
-    let filters = tile.channels * tile.taps;
+    let blocks = geometry.in_channels.div_ceil(tile.in_channels)
+        * (geometry.out_vecs() * 4).div_ceil(tile.lanes * tile.out_channels);
+    let filters = tile.out_channels * tile.in_channels;
     let turn = tuning::stored_at_once(filters, 8, target);
-    reduce::split(tile.splits, [&geometry.weights(), &geometry.bias()], 0, target, |[weights, bias]| Dispatch {
+    Dispatch {
         kernel: &GRAD_WEIGHT,
-        entry: "gradients",
+        entry,
         specialization: constants(geometry).with(&[
             ("TILES", geometry.tiles()),
             ("CARRIED", SIDE - 2),
-            ("IN_TILE", tile.taps),
-            ("OUT_TILE", tile.channels),
-            ("IMAGE_VECS", tile.lanes / tile.taps),
+            ("IN_TILE", tile.in_channels),
+            ("OUT_TILE", tile.out_channels),
+            ("IMAGE_VECS", tile.lanes / tile.in_channels),
             ("SUMS", filters * AREA),
             ("TURN", turn),
+            ("FOURS", (turn * KERNEL * KERNEL).div_ceil(4)),
             ("LEFT", (filters - turn) * AREA),
             ("SPLITS", tile.splits),
             ("LANES", tile.lanes),
             ("SUBGROUP", tile.lanes),
         ]),
-        bindings: vec![Operand::In(0), Operand::In(1), Operand::In(2), weights, bias],
+        bindings,
         workgroups: [blocks as u32, (geometry.tiles() * tile.splits) as u32, 1],
-    })
+    }
 }

@@ -40,6 +40,14 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
 }
 
+impl Dispatch {
+    /// The same for another operation, whose operand for each of its own `operand_of` says.
+    pub(crate) fn rebound(mut self, operand_of: impl Fn(Operand) -> Operand) -> Self {
+        self.bindings.iter_mut().for_each(|binding| *binding = operand_of(*binding));
+        self
+    }
+}
+
 /// An operation: shapes, dispatches, gradient and f64 reference in one place.
 pub trait Op: Debug + Send + Sync {
     /// Name in errors, profiles and tests.

@@ -3,7 +3,7 @@
 //! Two sizes decide: a workgroup of one subgroup is the unit of work, and a large card wants a few thousand of them.
 //! Small batches take smaller tiles, or share a sum among workgroups, to make as many.
 
-use super::{ImageTile, WORKGROUP_BYTES, WeightTile, balanced};
+use super::{ChannelTile, ImageTile, TapTile, WORKGROUP_BYTES, balanced};
 use crate::ops::geometry::ConvGeometry;
 
 /// Workgroups of one subgroup that fill a large card: four for each of some five hundred schedulers.
@@ -49,18 +49,18 @@ pub fn conv_grad_data(geometry: &ConvGeometry) -> ImageTile {
     ImageTile { lanes: image_lanes(geometry), image_vecs: 1, channels, groups: 1, parts }
 }
 
-pub fn conv_grad_weight(geometry: &ConvGeometry) -> WeightTile {
+pub fn conv_grad_weight(geometry: &ConvGeometry) -> TapTile {
     let lanes = geometry.out_vecs().next_power_of_two().min(32);
     let workgroups =
         |taps: usize| geometry.taps().div_ceil(taps) * geometry.out_vecs().div_ceil(lanes) * geometry.tiles();
     if workgroups(16) >= FILLING / 4 {
-        return WeightTile { lanes, taps: balanced(geometry.taps(), 16), channels: 4, splits: 1 };
+        return TapTile { lanes, taps: balanced(geometry.taps(), 16), parts: 1 };
     }
     // The parts of a sum over images are invocations of one workgroup, which add them up in its memory: with the bias as one
     // tap more, four parts of 32 lanes fill what every adapter has.
     let taps = balanced(geometry.taps(), 7);
     let fitting = (WORKGROUP_BYTES / ((taps + 1) * lanes * 16)).min(256 / lanes).max(1);
-    WeightTile { lanes, taps, channels: 4, splits: parts(geometry.batch, workgroups(taps)).min(fitting) }
+    TapTile { lanes, taps, parts: parts(geometry.batch, workgroups(taps)).min(fitting) }
 }
 
 pub fn conv_pool_forward(geometry: &ConvGeometry) -> ImageTile {
@@ -85,7 +85,7 @@ pub fn window_by_window(geometry: &ConvGeometry) -> bool {
     geometry.tiles() > 1 && rows * geometry.in_channels * image_blocks(geometry) >= FILLING / 2
 }
 
-pub fn conv_pool_grad_weight(geometry: &ConvGeometry) -> WeightTile {
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry) -> ChannelTile {
     // Windows of 4×4 filters leave registers for the sums of one output channel.
     let channels = balanced(geometry.out_vecs() * 4, if geometry.kernel > 3 { 1 } else { 2 });
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
@@ -93,5 +93,5 @@ pub fn conv_pool_grad_weight(geometry: &ConvGeometry) -> WeightTile {
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
     // Two subgroups along images halve what is left to add up at the end; small tiles have too little work for both.
     let lanes = if geometry.tiles() == 1 && geometry.batch_vecs() >= 64 { 64 } else { image_lanes(geometry) };
-    WeightTile { lanes, taps: 1, channels, splits }
+    ChannelTile { lanes, channels, splits }
 }

@@ -26,16 +26,38 @@ pub struct ImageTile {
     pub parts: usize,
 }
 
-/// Tile of a weight-gradient kernel.
+/// Tile of a weight gradient without pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WeightTile {
-    /// Invocations of a workgroup along output channels, or images where the kernel adds over lanes.
+pub struct TapTile {
+    /// Invocations of a workgroup along vectors of four output channels.
     pub lanes: usize,
-    /// Taps (or input channels, as the kernel counts) an invocation.
+    /// Taps an invocation.
     pub taps: usize,
+    /// Invocations of a workgroup that share a sum over images.
+    pub parts: usize,
+}
+
+/// Tile of a weight gradient through the pool, an input channel an invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelTile {
+    /// Invocations of a workgroup along images.
+    pub lanes: usize,
     /// Output channels an invocation.
     pub channels: usize,
-    /// Partial sums over positions, or over images by further invocations of a workgroup.
+    /// Partial sums over positions.
+    pub splits: usize,
+}
+
+/// Tile of a weight gradient in Winograd's domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WinogradTile {
+    /// Invocations of a workgroup along output channels.
+    pub lanes: usize,
+    /// Input channels an invocation.
+    pub in_channels: usize,
+    /// Output channels an invocation.
+    pub out_channels: usize,
+    /// Partial sums over positions.
     pub splits: usize,
 }
 
@@ -107,7 +129,7 @@ pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
 }
 
 /// Weight gradient without pooling.
-pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> TapTile {
     if target.software { software::conv_grad_weight(geometry, target) } else { hardware::conv_grad_weight(geometry) }
 }
 
@@ -124,8 +146,8 @@ pub fn conv_pool_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTil
     }
 }
 
-/// Weight gradient through the pool, an input channel an invocation: `taps` counts these.
-pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+/// Weight gradient through the pool.
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> ChannelTile {
     match target.software {
         true => software::conv_pool_grad_weight(geometry, target),
         false => hardware::conv_pool_grad_weight(geometry),
@@ -180,8 +202,8 @@ pub fn pool_grad_data(geometry: &ConvGeometry, target: &Target) -> PoolGradData 
     }
 }
 
-/// Weight gradient in Winograd's domain; `taps` counts input channels, `channels` output channels a lane.
-pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+/// Weight gradient in Winograd's domain.
+pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WinogradTile {
     software::winograd_grad_weight(geometry, target)
 }
 
@@ -246,9 +268,9 @@ mod tests {
                 let data = conv_grad_data(&g, &HARDWARE).parts;
                 assert!((data - 1) * g.out_vecs().div_ceil(data) < g.out_vecs(), "{g:?}: {data} parts");
                 let weights = conv_grad_weight(&g, &HARDWARE);
-                let staged = weights.splits * (weights.taps + 1) * weights.lanes * 16;
-                assert!(weights.lanes * weights.splits <= INVOCATIONS, "{g:?}: {weights:?}");
-                assert!(weights.splits == 1 || staged <= WORKGROUP_BYTES, "{g:?}: {weights:?}");
+                let staged = weights.parts * (weights.taps + 1) * weights.lanes * 16;
+                assert!(weights.lanes * weights.parts <= INVOCATIONS, "{g:?}: {weights:?}");
+                assert!(weights.parts == 1 || staged <= WORKGROUP_BYTES, "{g:?}: {weights:?}");
 
                 let pooled = conv_pool_forward(&g, &HARDWARE);
                 assert!(pooled.lanes * pooled.groups <= INVOCATIONS, "{g:?}: {pooled:?}");

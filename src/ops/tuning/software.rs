@@ -1,6 +1,6 @@
 //! Few invocations with large tiles, whose lanes share loads (`Target::subgroup`): measured on lavapipe with 8 and 16 lanes.
 
-use super::{ImageTile, WeightTile, balanced};
+use super::{ChannelTile, ImageTile, TapTile, WinogradTile, balanced};
 use crate::gpu::Target;
 use crate::ops::geometry::ConvGeometry;
 
@@ -65,10 +65,10 @@ pub fn conv_grad_data(geometry: &ConvGeometry, target: &Target) -> ImageTile {
     ImageTile { parts, ..tile }
 }
 
-pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+pub fn conv_grad_weight(geometry: &ConvGeometry, target: &Target) -> TapTile {
     let lanes = if target.subgroup > 1 { target.subgroup } else { geometry.out_vecs().next_power_of_two().min(32) };
     let most = if target.texels { 40 } else { 80 };
-    WeightTile { lanes, taps: balanced(geometry.taps(), most), channels: 4, splits: 1 }
+    TapTile { lanes, taps: balanced(geometry.taps(), most), parts: 1 }
 }
 
 pub fn conv_pool_forward(geometry: &ConvGeometry, target: &Target) -> ImageTile {
@@ -86,27 +86,27 @@ pub fn conv_pool_grad_data_windows(target: &Target) -> ImageTile {
     ImageTile { lanes: target.subgroup, image_vecs: 1, channels, groups: 1, parts: 1 }
 }
 
-pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+pub fn conv_pool_grad_weight(geometry: &ConvGeometry, target: &Target) -> ChannelTile {
     let channels = balanced(geometry.out_vecs() * 4, if target.texels { 5 } else { 20 });
     let blocks = geometry.in_channels * (geometry.out_vecs() * 4).div_ceil(channels) * geometry.tiles();
     // A split is at least one row of windows.
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
-    WeightTile { lanes: image_lanes(geometry, target), taps: 1, channels, splits }
+    ChannelTile { lanes: image_lanes(geometry, target), channels, splits }
 }
 
-pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WeightTile {
+pub fn winograd_grad_weight(geometry: &ConvGeometry, target: &Target) -> WinogradTile {
     let lanes = target.subgroup;
     // Where a tile has few windows, nothing slides along a row and each load must serve more channels. Each lane loads an
     // input channel, so there are no more of these than lanes.
-    let (taps, most) = match (geometry.tiles(), wide(target)) {
+    let (in_channels, most) = match (geometry.tiles(), wide(target)) {
         (1, false) => (5, 5),
         (1, true) => (5, 3),
         _ if cheap_and_wide(target) => (10, 2),
         _ => (8, 4),
     };
-    let out_channels = geometry.out_vecs() * 4;
-    let channels = balanced(out_channels.div_ceil(lanes), most);
-    let blocks = geometry.in_channels.div_ceil(taps) * out_channels.div_ceil(lanes * channels) * geometry.tiles();
+    let all = geometry.out_vecs() * 4;
+    let out_channels = balanced(all.div_ceil(lanes), most);
+    let blocks = geometry.in_channels.div_ceil(in_channels) * all.div_ceil(lanes * out_channels) * geometry.tiles();
     let splits = FILLING.div_ceil(blocks).min(geometry.tile_height / 2);
-    WeightTile { lanes, taps, channels, splits }
+    WinogradTile { lanes, in_channels, out_channels, splits }
 }
