@@ -495,7 +495,8 @@ mod tests {
             };
             let conv = ConvPool { out_channels, kernel, sharing };
             let dims = [in_channels, 2 * rows + kernel - 1, 2 * columns + kernel - 1, batch];
-            check(Case::new(conv, inputs(&conv, &dims, seed)).kinked());
+            // The bias's gradient is a sum of up to 612 numbers, which may cancel.
+            check(Case::new(conv, inputs(&conv, &dims, seed)).kinked().magnitude(50.0));
         }
     }
 
@@ -542,7 +543,7 @@ mod tests {
                 tensor(&[1], 0).with(vec![2.0]),
             ];
             let of = ConvPoolGradWeight { geometry };
-            check(Case::new(ConvPoolUpdate { of }, inputs).forward_only());
+            check(Case::new(ConvPoolUpdate { of }, inputs).forward_only().magnitude(50.0));
         }
     }
 
