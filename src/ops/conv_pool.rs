@@ -495,8 +495,7 @@ mod tests {
             };
             let conv = ConvPool { out_channels, kernel, sharing };
             let dims = [in_channels, 2 * rows + kernel - 1, 2 * columns + kernel - 1, batch];
-            // The bias's gradient is a sum of up to 612 numbers, which may cancel.
-            check(Case::new(conv, inputs(&conv, &dims, seed)).kinked().magnitude(50.0));
+            check(Case::new(conv, inputs(&conv, &dims, seed)).kinked());
         }
     }
 
@@ -543,6 +542,7 @@ mod tests {
                 tensor(&[1], 0).with(vec![2.0]),
             ];
             let of = ConvPoolGradWeight { geometry };
+            // The bias's gradient is a sum of up to 612 numbers, which may cancel.
             check(Case::new(ConvPoolUpdate { of }, inputs).forward_only().magnitude(50.0));
         }
     }
