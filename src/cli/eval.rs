@@ -89,10 +89,11 @@ pub struct EvalArgs {
 }
 
 impl EvalArgs {
-    fn pair_list(&self) -> Result<PairList> {
-        match (&self.pairs, &self.view1, &self.data) {
+    /// The pairs to measure: those of `--pairs`, or of View 1's second list, or random ones.
+    fn pair_list(&self, view1_test: Option<&PairList>) -> Result<PairList> {
+        match (&self.pairs, view1_test, &self.data) {
             (Some(pairs), _, _) => self.open(pairs),
-            (None, Some(view1), _) => self.open(&view1[1]),
+            (None, Some(test), _) => Ok(test.clone()),
             (None, None, Some(data)) => Ok(random_pairs(&Dataset::open(data)?, self.max_pairs, self.folds, self.seed)?),
             (None, None, None) => unreachable!("clap asks for one of them"),
         }
@@ -304,8 +305,8 @@ impl Subject {
 /// Measures a network, with the floor of raw pixels beside it, or a bundle.
 pub fn run(args: &EvalArgs, open: impl FnOnce() -> Result<Gpu, gpu::Error>) -> Result<ExitCode> {
     [&args.roc, &args.det, &args.report].into_iter().flatten().try_for_each(|path| check_output(path))?;
-    let list = args.pair_list()?;
     let view1_lists = args.view1_lists()?;
+    let list = args.pair_list(view1_lists.as_ref().map(|[_, test]| test))?;
     let mut subject = Subject::open(args, open)?;
     let images = subject.images(args, &list)?;
     let people = People::of(&list);
