@@ -100,8 +100,8 @@ fn transpose_lanes(own: vec4f, lane: u32) -> vec4f {
     return select(vec4f(pairs.xy, of_other_pair), vec4f(of_other_pair, pairs.zw), upper);
 }
 
-// Sums in Winograd's domain over the windows and images of the block, and of the bias's gradient.
-fn sum_products(sums: ptr<function, array<f32, SUMS>>, of_bias: ptr<function, array<f32, OUT_TILE>>, block: Block, lane: u32) {
+// Sums in Winograd's domain over the windows and images of the block; stores those of the bias's gradient.
+fn sum_products(sums: ptr<function, array<f32, SUMS>>, block: Block, lane: u32) {
     // Rows of windows of the tile, cut into SPLITS ranges; a tile may be cut off by the border.
     let top = block.tile / TILES_X * (TILE_HEIGHT / 2u);
     let left = block.tile % TILES_X * (TILE_WIDTH / 2u);
@@ -114,8 +114,9 @@ fn sum_products(sums: ptr<function, array<f32, SUMS>>, of_bias: ptr<function, ar
     for (var s = 0u; s < SUMS; s++) { // unroll
         (*sums)[s] = 0.0;
     }
+    var of_bias: array<f32, OUT_TILE>;
     for (var k = 0u; k < OUT_TILE; k++) { // unroll
-        (*of_bias)[k] = 0.0;
+        of_bias[k] = 0.0;
     }
     for (var p = start; p < bottom; p++) {
         let row = (own_channel * IN_HEIGHT + 2u * p) * IN_WIDTH;
@@ -149,7 +150,7 @@ fn sum_products(sums: ptr<function, array<f32, SUMS>>, of_bias: ptr<function, ar
                         for (var at = 0u; at < TILE_AREA; at++) { // unroll
                             d[k * TILE_AREA + at] = own_d[at];
                         }
-                        (*of_bias)[k] += dot(own_d[TILE + 1u], vec4f(1.0));
+                        of_bias[k] += dot(own_d[TILE + 1u], vec4f(1.0));
                     }
                     for (var at = 0u; at < TILE_AREA; at++) { // unroll
                         var v: array<vec4f, IN_TILE>;
@@ -162,14 +163,11 @@ fn sum_products(sums: ptr<function, array<f32, SUMS>>, of_bias: ptr<function, ar
             }
         }
     }
-}
-
-// Every block of input channels has the bias's gradient; the first writes it.
-fn store_bias(of_bias: ptr<function, array<f32, OUT_TILE>>, block: Block, lane: u32) {
     for (var k = 0u; k < OUT_TILE; k++) { // unroll
         let o = block.first_out + k * SUBGROUP + lane;
+        // Every block of input channels has the bias's gradient; the first writes it.
         if (block.first_in == 0u && o < OUT_VECS * 4u) {
-            grad_bias[(block.split * TILES + block.tile) * OUT_VECS * 4u + o] = select(0.0, plain_zero((*of_bias)[k]), o < OUT_CHANNELS);
+            grad_bias[(block.split * TILES + block.tile) * OUT_VECS * 4u + o] = select(0.0, plain_zero(of_bias[k]), o < OUT_CHANNELS);
         }
     }
 }
@@ -222,9 +220,7 @@ fn gradient_at(place: Place, own: vec4f, lane: u32) -> vec4f {
 fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let block = block_of(group);
     var sums: array<f32, SUMS>;
-    var of_bias: array<f32, OUT_TILE>;
-    sum_products(&sums, &of_bias, block, lane);
-    store_bias(&of_bias, block, lane);
+    sum_products(&sums, block, lane);
     for (var turn = 0u; turn < OUT_TILE * IN_TILE; turn += TURN) {
         let taps = taps_of(&sums);
         for (var four = 0u; four < FOURS; four++) { // unroll
@@ -240,9 +236,7 @@ fn gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_inde
 fn update(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let block = block_of(group);
     var sums: array<f32, SUMS>;
-    var of_bias: array<f32, OUT_TILE>;
-    sum_products(&sums, &of_bias, block, lane);
-    store_bias(&of_bias, block, lane);
+    sum_products(&sums, block, lane);
     let rate = rates[0].x * scale[0];
     let momentum = rates[0].y;
     let decay = rates[0].z;
